@@ -1,0 +1,23 @@
+// Serves the development authority on a loopback port, in the shape of Nextcloud's two answers.
+#pragma once
+
+#include "net/control.hpp"
+#include "web/dev_authority.hpp"
+
+namespace harp {
+
+class bridge_dev : public net::http_gate {
+public:
+  bool decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) override;
+  net::asio::awaitable<void> decide(const net::request_head& head, const net::connection_facts& from,
+                                    net::verdict& out) override;
+  net::asio::awaitable<void> complete(const net::request_head& head, const net::connection_facts& from,
+                                      std::string body, net::verdict& out) override;
+  void response_counted(const net::verdict&) override {}
+  void malformed(const net::connection_facts&, std::string_view) override {}
+
+private:
+  web::dev_authority authority_;
+};
+
+} // namespace harp

@@ -1,0 +1,266 @@
+#include "actors/bridge_front.hpp"
+
+#include "actors/ask.hpp"
+#include "actors/client_address.hpp"
+#include "actors/path_check.hpp"
+#include "actors/port_claims.hpp"
+#include "net/log.hpp"
+
+#include <caf/send.hpp>
+
+#include <chrono>
+
+namespace harp {
+
+namespace {
+
+constexpr size_t vouched_max = vouched_peers_max;
+constexpr int decision_rounds_max = 8; // record and user, each found at once or asked; more would be a loop
+
+int64_t steady_ms() {
+  auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+/// Lower-cases into a buffer of the caller: the key of the record table without an allocation.
+std::string_view lowered(std::string_view app_id, std::array<char, app_id_bytes_max>& space) {
+  size_t bytes = std::min(app_id.size(), space.size());
+  for (size_t i = 0; i < bytes; ++i) {
+    char c = app_id[i];
+    space[i] = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  }
+  return {space.data(), bytes};
+}
+
+} // namespace
+
+/// Facts and answers of one request, and what keeps them alive.
+struct bridge_front::inquiry {
+  const net::request_head& head;
+  const net::connection_facts& from;
+  decision_facts facts;
+  decision_answers answers;
+  std::shared_ptr<const net::upstream> direct; // of the record
+};
+
+bridge_front::bridge_front(bridge& seam, front_settings settings)
+  : seam_(seam), settings_(std::move(settings)), control_(seam, settings_.local_engine) {}
+
+bool bridge_front::banned(const ip_address& client) const {
+  auto table = seam_.answers().bans.read();
+  if (table->empty())
+    return false;
+  auto found = table->find(client.ban_key());
+  return found != table->end() && found->second > steady_ms();
+}
+
+bool bridge_front::exempt(const ip_address& client) const {
+  return is_trusted_proxy(client, settings_.trusted_proxies) || vouched_.read()->contains(client);
+}
+
+// -- snapshots -------------------------------------------------------------------------------------------------------------
+
+bool bridge_front::answer_record_now(inquiry& about, const decision& made) {
+  std::array<char, app_id_bytes_max> space;
+  auto table = seam_.answers().records.read();
+  auto found = table->find(lowered(made.app_id, space));
+  if (found == table->end())
+    return false;
+  about.answers.closed = found->second.closed;
+  if (!found->second.record)
+    return found->second.closed && !made.is_signed; // closed to the unsigned whatever the record says
+  about.answers.record = record_state::present;
+  about.answers.known = found->second.record;
+  about.direct = found->second.direct;
+  return true;
+}
+
+bool bridge_front::answer_user_now(inquiry& about, const decision& made) {
+  if (!has_user_credentials(about.head)) {
+    about.answers.user = user_state::anonymous;
+    return true;
+  }
+  auto hit = seam_.answers().users.find(user_info_key(about.head, made.app_id), steady_ms());
+  if (!hit)
+    return false;
+  about.answers.user = hit->user ? user_state::present : user_state::anonymous;
+  about.answers.who = std::move(hit->user);
+  return true;
+}
+
+bool bridge_front::decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) {
+  auto client = client_address(head, from.peer, settings_.trusted_proxies);
+  inquiry about{head, from, {head, client, settings_.shared_key, banned(client), exempt(client)}, {}, nullptr};
+  for (int round = 0; round < decision_rounds_max; ++round) {
+    auto made = harp::decide(about.facts, about.answers);
+    bool answered = false;
+    if (made.step == next_step::need_record)
+      answered = about.answers.record == record_state::unknown && answer_record_now(about, made);
+    else if (made.step == next_step::need_user)
+      answered = answer_user_now(about, made);
+    else if (made.step != next_step::control) {
+      fill(made, about, out);
+      return true;
+    }
+    if (!answered)
+      return false;
+  }
+  return false;
+}
+
+// -- asking ----------------------------------------------------------------------------------------------------------------
+
+net::asio::awaitable<void> bridge_front::answer_record(inquiry& about, const decision& made) {
+  auto app_id = lower_app_id(made.app_id);
+  auto got = co_await ask<record_answer>(seam_.system(), seam_.handles().registry, nextcloud_ask_limit, record_atom_v, app_id);
+  if (!got) {
+    about.answers.record = record_state::failed;
+    co_return;
+  }
+  about.answers.record = got->record ? record_state::present : record_state::absent;
+  about.answers.known = got->record;
+  about.direct.reset();
+}
+
+net::asio::awaitable<void> bridge_front::answer_user(inquiry& about, const decision& made) {
+  auto asked = std::make_shared<user_question::content>();
+  asked->key = user_info_key(about.head, made.app_id);
+  asked->may_keep = !session_passphrase(about.head).empty() || about.head.has(net::field_id::authorization);
+  asked->app_id = lower_app_id(made.app_id);
+  asked->fields = user_info_fields(about.head,
+                                   is_trusted_proxy(about.from.peer, settings_.trusted_proxies)
+                                     || settings_.trusted_proxies.empty());
+  user_question question{std::move(asked)};
+  auto got = co_await ask<user_answer>(seam_.system(), seam_.handles().gatekeeper, nextcloud_ask_limit, user_atom_v, question);
+  if (!got) {
+    about.answers.user = user_state::failed;
+    co_return;
+  }
+  about.answers.user = got->user ? user_state::present : user_state::anonymous;
+  about.answers.who = got->user;
+}
+
+net::asio::awaitable<void> bridge_front::decide(const net::request_head& head, const net::connection_facts& from,
+                                                net::verdict& out) {
+  auto client = client_address(head, from.peer, settings_.trusted_proxies);
+  inquiry about{head, from, {head, client, settings_.shared_key, banned(client), exempt(client)}, {}, nullptr};
+  for (int round = 0; round < decision_rounds_max; ++round) {
+    auto made = harp::decide(about.facts, about.answers);
+    if (made.step == next_step::need_record) {
+      if (about.answers.record != record_state::unknown || !answer_record_now(about, made))
+        co_await answer_record(about, made);
+    } else if (made.step == next_step::need_user) {
+      if (!answer_user_now(about, made))
+        co_await answer_user(about, made);
+    } else if (made.step == next_step::control) {
+      out.client = client;
+      vouch(from.peer);
+      co_await control_.carry_out(head, made.target, out);
+      co_return;
+    } else {
+      fill(made, about, out);
+      co_return;
+    }
+  }
+  answer_text(out, 503, "503 Service Unavailable (HaRP)");
+}
+
+net::asio::awaitable<void> bridge_front::complete(const net::request_head& head, const net::connection_facts&,
+                                                  std::string body, net::verdict& out) {
+  // Only record pushes are asked to bring their body, and only after the key was right.
+  auto parts = split_app(head.path);
+  if (!parts) {
+    answer_text(out, 404, "404 Not Found");
+    co_return;
+  }
+  co_await control_.store_record(parts->target, std::move(body), out);
+}
+
+// -- carrying out ----------------------------------------------------------------------------------------------------------
+
+void bridge_front::count_failure(const ip_address& client, unsigned tenths, const char* reason) {
+  net::count(seam_.numbers().rejects.at(reason));
+  if (tenths > 0)
+    caf::anon_send(seam_.handles().gatekeeper, fail_atom_v, failure{client, tenths, reason});
+}
+
+void bridge_front::vouch(const ip_address& peer) {
+  if (!settings_.trusted_proxies.empty())
+    return; // with proxies named, the client's own address counts
+  auto known = vouched_.read();
+  if (known->contains(peer) || known->size() >= vouched_max)
+    return;
+  auto more = *known;
+  more.insert(peer);
+  vouched_.write(std::move(more));
+  caf::anon_send(seam_.handles().gatekeeper, vouch_atom_v, failure{peer, 0, "valid signed call"});
+}
+
+void bridge_front::fill(const decision& made, const inquiry& about, net::verdict& out) {
+  out.client = about.facts.client;
+  if (made.step != next_step::forward)
+    count_failure(about.facts.client, made.failure_tenths, made.reason);
+  switch (made.step) {
+    case next_step::forward:
+      return forward(made, about, out);
+    case next_step::drop:
+      out.what = net::verdict::action::drop;
+      return;
+    case next_step::unauthorized_401:
+      return answer_text(out, 401, "401 Unauthorized");
+    case next_step::forbidden_403:
+      return answer_text(out, 403, "403 Forbidden");
+    case next_step::not_found_404:
+      return answer_text(out, 404, "404 Not Found");
+    case next_step::unavailable_503:
+    case next_step::need_record:
+    case next_step::need_user:
+    case next_step::control:
+      break;
+  }
+  answer_text(out, 503, "503 Service Unavailable (HaRP)");
+  out.fields = "retry-after: 5\r\n";
+}
+
+void bridge_front::forward(const decision& made, const inquiry& about, net::verdict& out) {
+  out.what = net::verdict::action::forward;
+  if (!append_app_fields(made, out.set_fields))
+    return answer_text(out, 404, "404 Not Found");
+  out.target = made.target;
+  if (about.head.has_query) {
+    out.target += '?';
+    out.target += about.head.query;
+  }
+  out.app = made.app_id;
+  if (made.is_signed)
+    vouch(about.from.peer);
+  else if (made.route != nullptr)
+    out.counted_statuses = made.route->counted_statuses;
+  if (is_loopback_host(made.host)) {
+    auto tunnels = seam_.answers().tunnels.read();
+    auto found = is_exapp_port(made.port) ? tunnels->find(made.port) : tunnels->end();
+    if (found != tunnels->end()) {
+      out.to = found->second;
+      return;
+    }
+  }
+  if (about.direct && !made.is_fallback) {
+    out.to = about.direct;
+    return;
+  }
+  auto to = std::make_shared<net::upstream>();
+  to->host = made.host;
+  to->port = made.port;
+  out.to = std::move(to);
+}
+
+void bridge_front::response_counted(const net::verdict& about) {
+  count_failure(about.client, failure_whole_tenths, "an answer of the app that it wants counted");
+}
+
+void bridge_front::malformed(const net::connection_facts& from, std::string_view reason) {
+  net::log(net::log_level::info, "HARP-F001", "front", "malformed request",
+           {{"client", from.peer.to_string()}, {"cause", reason}, {"next", "nothing, unless the client is yours"}});
+}
+
+} // namespace harp

@@ -1,0 +1,53 @@
+// Decides about requests of the ExApp listeners: snapshots first, actors when those do not know.
+#pragma once
+
+#include "actors/bridge.hpp"
+#include "actors/bridge_control.hpp"
+#include "actors/decision.hpp"
+#include "net/control.hpp"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+namespace harp {
+
+struct front_settings {
+  std::string shared_key;
+  std::vector<ip_network> trusted_proxies;
+  std::string local_engine; // socket path, "" = none
+};
+
+class bridge_front : public net::http_gate {
+public:
+  bridge_front(bridge& seam, front_settings settings);
+  bool decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) override;
+  net::asio::awaitable<void> decide(const net::request_head& head, const net::connection_facts& from,
+                                    net::verdict& out) override;
+  net::asio::awaitable<void> complete(const net::request_head& head, const net::connection_facts& from,
+                                      std::string body, net::verdict& out) override;
+  void response_counted(const net::verdict& about) override;
+  void malformed(const net::connection_facts& from, std::string_view reason) override;
+
+private:
+  struct inquiry; // one request while answers come in
+  void fill(const decision& made, const inquiry& about, net::verdict& out);
+  void forward(const decision& made, const inquiry& about, net::verdict& out);
+  bool answer_record_now(inquiry& about, const decision& made);
+  bool answer_user_now(inquiry& about, const decision& made);
+  net::asio::awaitable<void> answer_record(inquiry& about, const decision& made);
+  net::asio::awaitable<void> answer_user(inquiry& about, const decision& made);
+  [[nodiscard]] bool banned(const ip_address& client) const;
+  [[nodiscard]] bool exempt(const ip_address& client) const;
+  void vouch(const ip_address& peer);
+  void count_failure(const ip_address& client, unsigned tenths, const char* reason);
+
+  bridge& seam_;
+  const front_settings settings_;
+  bridge_control control_;
+  published<std::unordered_set<ip_address>> vouched_;
+};
+
+} // namespace harp

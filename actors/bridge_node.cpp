@@ -1,0 +1,151 @@
+#include "actors/bridge_node.hpp"
+
+#include "actors/service_manager.hpp"
+#include "net/certs.hpp"
+#include "net/log.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+#include <caf/send.hpp>
+
+#include <csignal>
+#include <thread>
+
+namespace harp {
+
+using net::log_level;
+
+namespace {
+
+unsigned thread_count(const web::config& settings) {
+  return settings.threads > 0 ? settings.threads : std::max(1u, std::thread::hardware_concurrency());
+}
+
+} // namespace
+
+bridge_node::bridge_node(web::config settings, web::config_result loaded)
+  : settings_(std::move(settings)),
+    loaded_(std::move(loaded)),
+    loops_(thread_count(settings_)),
+    seam_(loops_, tunnels_, metrics_, answers_) {}
+
+bridge_node::~bridge_node() = default;
+
+int bridge_node::run() {
+  auto error = start();
+  if (!error.empty()) {
+    net::log(log_level::error, "HARP-A002", "front", "the node cannot start",
+             {{"cause", error}, {"next", "mend the cause and start again; `harp config check` helps"}});
+    stop();
+    return web::exit_problem;
+  }
+  net::launch(loops_.at(0).executor(), watch_signals(), "signals");
+  net::launch(loops_.at(0).executor(), watch_health(), "health");
+  notify_service_manager("READY=1");
+  stop_signal_.wait(0);
+  notify_service_manager("STOPPING=1");
+  net::log(log_level::info, "HARP-A004", "front", "stopping");
+  stop();
+  return web::exit_fine;
+}
+
+net::asio::awaitable<void> bridge_node::watch_signals() {
+  net::asio::signal_set signals{loops_.at(0).io(), SIGTERM, SIGINT, SIGUSR1};
+  signals.add(SIGHUP);
+  for (;;) {
+    auto [error, number] = co_await signals.async_wait(net::nothrow);
+    if (error)
+      co_return;
+    if (number == SIGHUP) {
+      reload();
+      continue;
+    }
+    stop_signal_ = number;
+    stop_signal_.notify_all();
+    co_return;
+  }
+}
+
+/// Feeds the service manager's watchdog while all loops answer, and looks at certificates from time to time.
+net::asio::awaitable<void> bridge_node::watch_health() {
+  auto watchdog = watchdog_interval();
+  auto interval = watchdog.count() > 0 ? watchdog : std::chrono::milliseconds{certificate_check_interval};
+  auto certificates_due = net::clock::now();
+  net::asio::steady_timer timer{loops_.at(0).io()};
+  for (;;) {
+    if (net::clock::now() >= certificates_due) {
+      warn_of_certificates();
+      certificates_due = net::clock::now() + certificate_check_interval;
+    }
+    timer.expires_after(interval);
+    auto [error] = co_await timer.async_wait(net::nothrow);
+    if (error || stopping_)
+      co_return;
+    if (watchdog.count() > 0 && admin_ && admin_->live())
+      notify_service_manager("WATCHDOG=1");
+  }
+}
+
+void bridge_node::warn_of_certificates() const {
+  auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  for (const auto& file : {std::string{"/frp/ca.crt"}, std::string{"/frp/server.crt"}, std::string{"/frp/client.crt"}, std::string{"/cert.pem"}}) {
+    auto facts = net::read_certificate(settings_.certs_dir + file);
+    auto warning = facts.error.empty() ? net::expiry_warning(settings_.certs_dir + file, facts.not_after_unix_s, now) : std::string{};
+    if (!warning.empty())
+      net::log(log_level::warn, "HARP-T002", "tunnel", "a certificate ends soon", {{"cause", warning}, {"next", "renew it and send HUP"}});
+  }
+}
+
+/// HUP: certificates are read again; running connections keep theirs. All or nothing.
+void bridge_node::reload() {
+  notify_service_manager("RELOADING=1");
+  std::shared_ptr<net::tls_context> fresh;
+  auto error = https_.load() ? load_tls(fresh) : std::string{};
+  if (!error.empty())
+    net::log(log_level::error, "HARP-A005", "front", "reload failed, the old certificate stays",
+             {{"cause", error}, {"next", "mend cert.pem and send HUP again"}});
+  else if (fresh)
+    https_ = fresh;
+  net::log(log_level::info, "HARP-A006", "front", "reloaded");
+  notify_service_manager("READY=1");
+}
+
+void bridge_node::wait_for_drain() {
+  for (auto& front : fronts_)
+    front->drain();
+  auto until = net::clock::now() + drain_limit;
+  auto busy = [this] {
+    size_t total = 0;
+    for (auto& front : fronts_)
+      total += front->busy();
+    return total > 0;
+  };
+  while (busy() && net::clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds{20}); // the main thread has nothing else to do
+}
+
+void bridge_node::stop() {
+  stopping_ = true;
+  if (tunnel_gate_)
+    tunnel_gate_->refuse();
+  for (auto& [name, open] : listeners_)
+    open->stop();
+  wait_for_drain();
+  for (const auto& session : tunnels_.all())
+    session->close("Harp stops");
+  if (actors_) {
+    if (supervisor_)
+      caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
+    supervisor_ = nullptr;
+    seam_.release();
+    actors_->await_all_actors_done(); // every asker has its answer now
+  }
+  loops_.stop();
+  for (auto& front : fronts_)
+    front->clear_pools();
+  seam_.clear_clients();
+  loops_.drop_handlers(); // sessions end while what they refer to still lives
+  listeners_.clear();
+  actors_.reset();
+}
+
+} // namespace harp

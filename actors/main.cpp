@@ -1,0 +1,16 @@
+// The program: hands the command line to web/, and what runs until it is stopped to the node.
+#include "actors/bridge_expose.hpp"
+#include "actors/bridge_node.hpp"
+#include "web/cli.hpp"
+
+#include <csignal>
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  harp::web::config_result loaded;
+  harp::web::cli_hooks hooks;
+  hooks.loaded = [&loaded](const harp::web::config_result& result, const harp::web::config_sources&) { loaded = result; };
+  hooks.serve = [&loaded](const harp::web::config& settings) { return harp::bridge_node{settings, loaded}.run(); };
+  hooks.expose = [](const harp::web::expose_options& options) { return harp::run_expose(options); };
+  return harp::web::run_cli(argc, argv, hooks);
+}

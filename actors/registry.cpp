@@ -1,0 +1,396 @@
+#include "actors/registry.hpp"
+
+#include "actors/path_check.hpp"
+#include "actors/tunnel.hpp"
+#include "net/log.hpp"
+
+#include <sodium.h>
+
+#include <algorithm>
+
+namespace harp {
+
+using net::log_level;
+
+registry_actor::behavior_type registry(registry_actor::stateful_pointer<registry_state> self,
+                                       std::shared_ptr<const registry_settings> settings,
+                                       std::shared_ptr<hot_answers> answers, net_port* port) {
+  return self->state.start(std::move(settings), std::move(answers), port);
+}
+
+registry_actor::behavior_type registry_state::start(std::shared_ptr<const registry_settings> settings,
+                                                    std::shared_ptr<hot_answers> answers, net_port* port) {
+  settings_ = std::move(settings);
+  answers_ = std::move(answers);
+  port_ = port;
+  answers_->records.write({});
+  answers_->tunnels.write({});
+  self_->delayed_send(self_, registry_tick, caf::tick_atom_v);
+  return {
+    [this](record_atom, const std::string& app_id) { return record(app_id); },
+    [this](caf::put_atom, const record_answer& pushed) { return put(pushed); },
+    [this](caf::delete_atom, const std::string& app_id) { return withdraw(app_id); },
+    [this](open_atom, const session_opening& opening) { return open(opening); },
+    [this](claim_atom, const claim_question& question) { return claim(question); },
+    [this](running_atom, uint64_t id, const std::string& proxy) { running(id, proxy); },
+    [this](release_atom, uint64_t id, const std::string& proxy) { release(id, proxy); },
+    [this](closed_atom, uint64_t id, const std::string&) { forget_session(id); },
+    [this](const fetched& got) { finish(got); },
+    [this](caf::tick_atom) { tick(); },
+  };
+}
+
+int64_t registry_state::now_ms() const {
+  auto now = self_->clock().now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+// -- records -----------------------------------------------------------------------------------------------------------
+
+caf::result<record_answer> registry_state::record(const std::string& app_id) {
+  auto promise = self_->make_response_promise<record_answer>();
+  look_up(app_id, [promise](bool ok, const record_ptr& found) mutable {
+    if (ok)
+      promise.deliver(record_answer{found});
+    else
+      promise.deliver(caf::make_error(ec::unavailable, "Nextcloud cannot be asked about this app"));
+  });
+  return promise;
+}
+
+void registry_state::look_up(const std::string& app_id, waiter tell) {
+  if (auto known = records_.find(app_id); known != records_.end() && known->second.app.record)
+    return tell(true, known->second.app.record);
+  if (auto gone = absent_.find(app_id); gone != absent_.end() && gone->second > now_ms())
+    return tell(true, nullptr);
+  if (auto asked = by_app_.find(app_id); asked != by_app_.end()) {
+    auto& waiting = lookups_.at(asked->second).waiting;
+    if (waiting.size() >= record_lookup_waiters_max)
+      return tell(false, nullptr);
+    waiting.push_back(std::move(tell));
+    return;
+  }
+  lookup fresh{app_id, {}};
+  fresh.waiting.push_back(tell);
+  if (!ask_nextcloud(app_id, std::move(fresh)))
+    tell(false, nullptr);
+}
+
+bool registry_state::ask_nextcloud(const std::string& app_id, lookup&& waiting) {
+  auto url = net::http_url::parse(settings_->nextcloud_url + "/index.php/apps/app_api/harp/exapp-meta?appId=" + app_id);
+  if (!url || lookups_.size() >= record_lookups_max || !budget_.take(now_ms()))
+    return false;
+  auto request = std::make_shared<net::fetch_request>();
+  request->url = *url;
+  request->fields.emplace_back("harp-shared-key", settings_->shared_key);
+  request->fields.emplace_back("accept", "application/json");
+  auto token = ++last_token_;
+  lookups_.emplace(token, std::move(waiting));
+  by_app_[app_id] = token;
+  port_->fetch(std::move(request), token, caf::actor_cast<caf::actor>(self_));
+  return true;
+}
+
+void registry_state::finish(const fetched& got) {
+  auto found = lookups_.find(got.token);
+  if (found == lookups_.end())
+    return;
+  auto done = std::move(found->second);
+  lookups_.erase(found);
+  by_app_.erase(done.app_id);
+  int status = got.answer->status;
+  bool ok = status == 401 || status == 404;
+  record_ptr fresh;
+  std::string trouble = status == 0 ? got.answer->error : "status " + std::to_string(status);
+  if (status == 200) {
+    auto parsed = parse_exapp_record(done.app_id, got.answer->body);
+    if (auto* error = std::get_if<std::string>(&parsed))
+      trouble = *error;
+    else
+      fresh = std::make_shared<const exapp_record>(std::move(std::get<exapp_record>(parsed)));
+    ok = fresh != nullptr;
+  }
+  answers_->nextcloud_answers = ok;
+  if (ok) {
+    if (contact_lost_) // what was withdrawn meanwhile must not stay open: ask for every record again
+      for (auto& [app_id, kept] : records_)
+        kept.asked_ms = 0;
+    contact_lost_ = false;
+    store(done.app_id, fresh);
+  } else {
+    contact_lost_ = true;
+    net::log(log_level::warn, "HARP-B002", "bridge", "Nextcloud could not describe an app",
+             {{"app", done.app_id},
+              {"cause", trouble},
+              {"next", "see that NC_INSTANCE_URL is reachable from here and not in maintenance mode"}});
+  }
+  for (auto& tell : done.waiting)
+    tell(ok, fresh);
+}
+
+void registry_state::store(const std::string& app_id, record_ptr fresh) {
+  auto known = records_.find(app_id);
+  if (!fresh) {
+    if (absent_.size() >= absent_apps_max)
+      absent_.clear();
+    absent_[app_id] = now_ms() + absent_life.count();
+    if (known == records_.end())
+      return;
+    records_.erase(known); // Nextcloud no longer knows it
+    return publish_records();
+  }
+  if (known == records_.end() && records_.size() >= records_max)
+    return;
+  auto& kept = records_[app_id];
+  if (!kept.app.record)
+    for (const auto& warning : fresh->warnings)
+      net::log(log_level::warn, "HARP-B003", "bridge", "route of an app", {{"app", app_id}, {"cause", warning}, {"next", "tell the app's developer"}});
+  auto direct = std::make_shared<net::upstream>();
+  direct->host = fresh->host;
+  direct->port = fresh->port;
+  kept.app.direct = std::move(direct);
+  kept.app.record = std::move(fresh);
+  kept.asked_ms = now_ms();
+  publish_records();
+}
+
+bool registry_state::put(const record_answer& pushed) {
+  const auto& app_id = pushed.record->app_id;
+  absent_.erase(app_id);
+  store(app_id, pushed.record);
+  auto kept = records_.find(app_id);
+  if (kept == records_.end())
+    return false; // records_max
+  if (kept->second.app.closed) {
+    kept->second.app.closed = false;
+    publish_records();
+  }
+  return true;
+}
+
+bool registry_state::withdraw(const std::string& app_id) {
+  auto known = records_.find(app_id);
+  bool was_there = known != records_.end() && !known->second.app.closed;
+  if (known == records_.end() && records_.size() >= records_max)
+    return false;
+  records_[app_id] = kept_record{{nullptr, nullptr, true}, now_ms()};
+  absent_.erase(app_id);
+  publish_records();
+  return was_there;
+}
+
+void registry_state::publish_records() {
+  record_map table;
+  for (const auto& [app_id, kept] : records_)
+    table.emplace(app_id, kept.app);
+  answers_->records.write(std::move(table));
+}
+
+void registry_state::tick() {
+  auto now = now_ms();
+  std::erase_if(absent_, [now](const auto& one) { return one.second <= now; });
+  auto due = now - record_fresh_for.count();
+  for (auto& [app_id, kept] : records_) {
+    if (!kept.app.record || kept.asked_ms > due || by_app_.contains(app_id))
+      continue;
+    if (!ask_nextcloud(app_id, lookup{app_id, {}}))
+      break; // the budget is used up: the rest on the next tick
+    kept.asked_ms = now; // a failed answer is not repeated at once
+  }
+  self_->delayed_send(self_, registry_tick, caf::tick_atom_v);
+}
+
+// -- tunnels -------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::string fresh_run_id() {
+  unsigned char bytes[8];
+  randombytes_buf(bytes, sizeof bytes);
+  char text[17];
+  sodium_bin2hex(text, sizeof text, bytes, sizeof bytes);
+  return text;
+}
+
+bool same_grant(const login_grant& a, const login_grant& b) {
+  if (a.credential.has_value() != b.credential.has_value())
+    return false;
+  return !a.credential || (a.credential->app_id == b.credential->app_id && a.credential->port == b.credential->port);
+}
+
+} // namespace
+
+caf::result<std::string> registry_state::open(const session_opening& opening) {
+  auto id = opening.login->session;
+  auto run_id = opening.login->run_id;
+  if (!run_id.empty()) {
+    auto old = by_run_id_.find(run_id);
+    if (old != by_run_id_.end() && same_grant(sessions_.at(old->second).grant, opening.grant))
+      end_session(old->second, "replaced by a newer login");
+    else if (old != by_run_id_.end())
+      run_id.clear(); // somebody else's
+  }
+  if (sessions_.size() >= tunnel_sessions_max)
+    return caf::make_error(ec::busy, "too many tunnel sessions");
+  if (run_id.empty())
+    run_id = fresh_run_id();
+  auto& made = sessions_[id];
+  made.login = opening.login;
+  made.grant = opening.grant;
+  made.run_id = run_id;
+  made.handle = self_->spawn(tunnel, id, port_);
+  by_run_id_[run_id] = id;
+  return run_id;
+}
+
+uint16_t registry_state::free_port() const {
+  for (uint16_t port = exapp_port_last; port >= exapp_port_first; --port) {
+    bool named = std::any_of(records_.begin(), records_.end(), [port](const auto& one) {
+      return one.second.app.record && one.second.app.record->port == port;
+    });
+    if (!ports_.contains(port) && !named)
+      return port;
+  }
+  return 0;
+}
+
+claim_situation registry_state::situation(const session& of, uint64_t id, const net::frp_proxy& asked) const {
+  claim_situation now;
+  now.legacy_key_ports = settings_->legacy_key_ports;
+  now.local_engine = settings_->local_engine;
+  now.session_ports = static_cast<unsigned>(of.proxies.size());
+  if (auto own = of.proxies.find(asked.name); own != of.proxies.end())
+    now.session_name_port = own->second;
+  if (auto known = records_.find(lower_app_id(asked.name)); known != records_.end() && known->second.app.record)
+    now.record_port = known->second.app.record->port;
+  if (asked.remote_port == 0)
+    now.free_port = free_port();
+  auto port = claimed_port(of.grant.credential, asked.remote_port, now);
+  for (const auto& [taken, by] : ports_) {
+    if (by.session == id)
+      continue;
+    now.port_taken = now.port_taken || taken == port;
+    now.name_taken = now.name_taken || by.proxy == asked.name;
+  }
+  return now;
+}
+
+caf::result<claim_result> registry_state::claim(const claim_question& question) {
+  auto promise = self_->make_response_promise<claim_result>();
+  if (settings_->legacy_key_ports || !is_app_id(question.proxy->name)) {
+    judge(question, promise, false);
+    return promise;
+  }
+  look_up(lower_app_id(question.proxy->name), [this, question, promise](bool, const record_ptr&) {
+    judge(question, promise, false);
+  });
+  return promise;
+}
+
+void registry_state::judge(const claim_question& question, caf::typed_response_promise<claim_result> promise,
+                           bool probed_already) {
+  auto found = sessions_.find(question.session);
+  if (found == sessions_.end()) {
+    promise.deliver(caf::make_error(ec::no_tunnel, "the session has ended"));
+    return;
+  }
+  const auto& asked = *question.proxy;
+  auto now = situation(found->second, question.session, asked);
+  auto answer = judge_claim(found->second.grant.credential, asked.name, asked.remote_port, now);
+  if (answer.outcome == claim_outcome::conflict && !probed_already) {
+    for (const auto& [port, by] : ports_)
+      if (by.session != question.session && (port == answer.port || by.proxy == asked.name))
+        return free_dead_holder(by.session, question, promise);
+  }
+  if (answer.outcome == claim_outcome::granted) {
+    grant(question.session, found->second, asked.name, answer.port);
+    promise.deliver(claim_result{{}, answer.port});
+    return;
+  }
+  net::log(log_level::warn, "HARP-T014", "tunnel", "proxy refused",
+           {{"client", found->second.login->peer.to_string()},
+            {"app", asked.name},
+            {"port", static_cast<int>(asked.remote_port)},
+            {"cause", answer.error},
+            {"next", "the client repeats its wish every 30 s; mend its configuration or end the other holder"}});
+  promise.deliver(claim_result{answer.error, 0});
+}
+
+/// A name or port held by a session that no longer answers is freed; one held by a live session is not taken.
+void registry_state::free_dead_holder(uint64_t holder, const claim_question& question,
+                                      caf::typed_response_promise<claim_result> promise) {
+  auto again = [this, holder, question, promise](bool alive) {
+    if (!alive)
+      end_session(holder, "did not answer while another client claimed its port");
+    judge(question, promise, alive);
+  };
+  self_->request(sessions_.at(holder).handle, std::chrono::seconds{3}, alive_atom_v)
+    .then([again](bool alive) { again(alive); }, [again](caf::error&) { again(false); });
+}
+
+void registry_state::grant(uint64_t id, session& to, const std::string& proxy, uint16_t port) {
+  to.proxies[proxy] = port;
+  auto& held = ports_[port];
+  held.session = id;
+  held.proxy = proxy;
+}
+
+void registry_state::running(uint64_t id, const std::string& proxy) {
+  auto found = sessions_.find(id);
+  if (found == sessions_.end() || !found->second.proxies.contains(proxy))
+    return;
+  ports_[found->second.proxies[proxy]].running = true;
+  publish_tunnels();
+}
+
+void registry_state::release(uint64_t id, const std::string& proxy) {
+  auto found = sessions_.find(id);
+  if (found == sessions_.end())
+    return;
+  auto held = found->second.proxies.find(proxy);
+  if (held == found->second.proxies.end())
+    return;
+  ports_.erase(held->second);
+  found->second.proxies.erase(held);
+  publish_tunnels();
+}
+
+void registry_state::end_session(uint64_t id, const std::string& reason) {
+  auto found = sessions_.find(id);
+  if (found == sessions_.end())
+    return;
+  self_->send(found->second.handle, end_atom_v, reason);
+  forget_session(id);
+}
+
+void registry_state::forget_session(uint64_t id) {
+  auto found = sessions_.find(id);
+  if (found == sessions_.end())
+    return;
+  if (auto known = by_run_id_.find(found->second.run_id); known != by_run_id_.end() && known->second == id)
+    by_run_id_.erase(known);
+  bool served = !found->second.proxies.empty();
+  for (const auto& [proxy, port] : found->second.proxies)
+    ports_.erase(port);
+  sessions_.erase(found); // the tunnel actor ends with its last handle
+  if (served)
+    publish_tunnels();
+}
+
+void registry_state::publish_tunnels() {
+  tunnel_map table;
+  for (const auto& [port, held] : ports_) {
+    if (!held.running)
+      continue;
+    auto to = std::make_shared<net::upstream>();
+    to->where = net::upstream::kind::tunnel;
+    to->host = held.proxy;
+    to->port = port;
+    to->tunnel = held.session;
+    to->proxy_name = held.proxy;
+    table.emplace(port, std::move(to));
+  }
+  answers_->tunnels.write(std::move(table));
+}
+
+} // namespace harp

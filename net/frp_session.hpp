@@ -1,0 +1,66 @@
+// The tunnel server: takes accepted connections through TLS, mux and login to a tunnel session.
+// Unmodified frpc speak to it.
+#pragma once
+
+#include "net/control.hpp"
+#include "net/frp_tunnel.hpp"
+#include "net/mux_session.hpp"
+#include "net/runtime.hpp"
+#include "net/tls.hpp"
+#include "net/tunnel_table.hpp"
+
+#include <boost/asio/generic/stream_protocol.hpp>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace harp::net {
+
+struct frp_server_settings {
+  std::shared_ptr<tls_context> tls; // null: TLS clients are refused
+  bool tls_required = true;         // clients without TLS are closed without a word
+  std::string auth_token; // frp's own token; HaRP's is empty, then privilege_key is not looked at
+  std::string version = "0.61.1"; // told in LoginResp, for information only
+  frp_limits limits;
+  mux_limits mux;
+};
+
+/// Serves frp clients. One for all loops; thread-safe. Outlives its connections; gate and table
+/// outlive it.
+class frp_server {
+public:
+  frp_server(frp_server_settings settings, frp_gate& gate, tunnel_table& table);
+
+  /// Carries one accepted connection from its first byte to its end. Runs on `on`, whose socket it
+  /// is.
+  asio::awaitable<void> serve(loop& on, asio::generic::stream_protocol::socket socket,
+                              ip_address peer, uint16_t port);
+  /// New connections use this context from now on (certificates were renewed).
+  void use_tls(std::shared_ptr<tls_context> context);
+
+private:
+  friend class frp_connection;
+  /// A connection's place among those that have not logged in.
+  class place;
+
+  std::unique_ptr<place> enter(const ip_address& peer);
+  std::shared_ptr<tls_context> tls() const;
+  void remember(const std::shared_ptr<frp_tunnel>& session);
+  void forget(const frp_tunnel& session);
+  std::shared_ptr<frp_tunnel> without_mux(const std::string& run_id) const;
+
+  const frp_server_settings settings_;
+  const frp::cipher_key key_;
+  frp_gate& gate_;
+  tunnel_table& table_;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<tls_context> tls_;
+  std::map<ip_address, size_t> pending_;
+  size_t pending_total_ = 0;
+  std::map<std::string, std::weak_ptr<frp_tunnel>, std::less<>> without_mux_; // by run id
+};
+
+} // namespace harp::net
