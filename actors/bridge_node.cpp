@@ -68,7 +68,7 @@ net::asio::awaitable<void> bridge_node::watch_signals() {
 /// Feeds the service manager's watchdog while all loops answer, and looks at certificates from time to time.
 net::asio::awaitable<void> bridge_node::watch_health() {
   auto watchdog = watchdog_interval();
-  auto interval = watchdog.count() > 0 ? watchdog : std::chrono::milliseconds{certificate_check_interval};
+  auto interval = watchdog.count() > 0 ? std::min(watchdog, health_interval) : health_interval;
   auto certificates_due = net::clock::now();
   net::asio::steady_timer timer{loops_.at(0).io()};
   for (;;) {
@@ -76,6 +76,7 @@ net::asio::awaitable<void> bridge_node::watch_health() {
       warn_of_certificates();
       certificates_due = net::clock::now() + certificate_check_interval;
     }
+    net::log_repeats();
     timer.expires_after(interval);
     auto [error] = co_await timer.async_wait(net::nothrow);
     if (error || stopping_)

@@ -25,6 +25,7 @@
 namespace harp {
 
 inline constexpr std::chrono::seconds drain_limit{8}; // docker's grace is 10 s
+inline constexpr std::chrono::milliseconds health_interval{10'000};
 inline constexpr std::chrono::seconds certificate_check_interval{6 * 3600};
 
 class bridge_node {

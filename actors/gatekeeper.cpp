@@ -54,11 +54,12 @@ caf::result<user_answer> gatekeeper_state::user(const user_question& question) {
     if (auto hit = answers_->users.find(asked.key, now_ms()))
       return user_answer{hit->user};
   }
-  auto promise = self_->make_response_promise<user_answer>();
+  // A promise, once made, is the only way to answer: errors come before it.
   if (auto known = by_key_.find(asked.key); known != by_key_.end()) {
     auto& waiting = lookups_.at(known->second).waiting;
     if (waiting.size() >= user_lookup_waiters_max)
       return caf::make_error(ec::busy, "too many requests wait for this user");
+    auto promise = self_->make_response_promise<user_answer>();
     waiting.push_back(promise);
     return promise;
   }
@@ -72,6 +73,7 @@ caf::result<user_answer> gatekeeper_state::user(const user_question& question) {
   request->url = *url;
   request->fields = asked.fields;
   request->fields.emplace_back("harp-shared-key", settings_->shared_key);
+  auto promise = self_->make_response_promise<user_answer>();
   auto token = ++last_token_;
   auto& fresh = lookups_[token];
   fresh.key = asked.key;

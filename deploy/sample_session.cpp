@@ -259,6 +259,7 @@ asio::awaitable<session::after> session::echo_messages() {
     co_return co_await say(426, "text/plain", "a WebSocket lives here");
   beast::websocket::stream<socket_type&> socket{socket_};
   socket.read_message_max(message_bytes_max);
+  socket.auto_fragment(false); // one frame per message, as it came
   auto [refused] = co_await socket.async_accept(request, nothrow);
   if (refused)
     co_return after::close;

@@ -43,20 +43,26 @@ peek_byte(loop& on, asio::generic::stream_protocol::socket& from, milliseconds l
 
 } // namespace
 
+struct frp_server::waiting_room {
+  std::mutex mutex;
+  std::map<ip_address, size_t> per_peer;
+  size_t total = 0;
+};
+
 class frp_server::place {
 public:
-  place(frp_server& of, ip_address key) : of_(of), key_(key) {}
+  place(std::shared_ptr<waiting_room> in, ip_address key) : in_(std::move(in)), key_(key) {}
   place(const place&) = delete;
   place& operator=(const place&) = delete;
   ~place() {
-    const std::lock_guard lock{of_.mutex_};
-    --of_.pending_total_;
-    if (auto found = of_.pending_.find(key_); --found->second == 0)
-      of_.pending_.erase(found);
+    const std::lock_guard lock{in_->mutex};
+    --in_->total;
+    if (auto found = in_->per_peer.find(key_); --found->second == 0)
+      in_->per_peer.erase(found);
   }
 
 private:
-  frp_server& of_;
+  std::shared_ptr<waiting_room> in_;
   ip_address key_;
 };
 
@@ -306,7 +312,7 @@ void frp_connection::accept_work(std::shared_ptr<frp::channel> from,
 
 frp_server::frp_server(frp_server_settings settings, frp_gate& gate, tunnel_table& table)
     : settings_(std::move(settings)), key_(frp::derive_key(settings_.auth_token)), gate_(gate),
-      table_(table), tls_(settings_.tls) {}
+      table_(table), room_(std::make_shared<waiting_room>()), tls_(settings_.tls) {}
 
 asio::awaitable<void> frp_server::serve(loop& on, asio::generic::stream_protocol::socket socket,
                                         ip_address peer, uint16_t port) {
@@ -325,16 +331,16 @@ std::shared_ptr<tls_context> frp_server::tls() const {
 }
 
 std::unique_ptr<frp_server::place> frp_server::enter(const ip_address& peer) {
-  const std::lock_guard lock{mutex_};
   const ip_address key = peer.ban_key();
-  if (pending_total_ >= settings_.limits.pending_max)
+  const std::lock_guard lock{room_->mutex};
+  const auto found = room_->per_peer.find(key);
+  const size_t known = found == room_->per_peer.end() ? 0 : found->second;
+  if (room_->total >= settings_.limits.pending_max
+      || known >= settings_.limits.pending_per_peer_max)
     return nullptr;
-  if (auto found = pending_.find(key);
-      found != pending_.end() && found->second >= settings_.limits.pending_per_peer_max)
-    return nullptr;
-  ++pending_total_;
-  ++pending_[key];
-  return std::make_unique<place>(*this, key);
+  ++room_->total;
+  ++room_->per_peer[key];
+  return std::make_unique<place>(room_, key);
 }
 
 std::shared_ptr<frp_tunnel> frp_server::without_mux(const std::string& run_id) const {

@@ -42,6 +42,8 @@ public:
 
 private:
   friend class frp_connection;
+  /// Who has not logged in yet; shared, because a loop that ends late drops its connections after the server is gone.
+  struct waiting_room;
   /// A connection's place among those that have not logged in.
   class place;
 
@@ -55,11 +57,10 @@ private:
   const frp::cipher_key key_;
   frp_gate& gate_;
   tunnel_table& table_;
+  const std::shared_ptr<waiting_room> room_;
 
   mutable std::mutex mutex_;
   std::shared_ptr<tls_context> tls_;
-  std::map<ip_address, size_t> pending_;
-  size_t pending_total_ = 0;
   std::map<std::string, std::weak_ptr<frp_tunnel>, std::less<>> without_mux_; // by run id
 };
 

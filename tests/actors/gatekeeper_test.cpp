@@ -127,8 +127,7 @@ CAF_TEST(trouble_at_nextcloud_is_not_a_verdict) {
 }
 
 CAF_TEST(look_ups_are_bounded_and_recover) {
-  std::vector<std::string> got;
-  for (unsigned char who = 0; who < 60; ++who)
+  for (unsigned char who = 0; who < user_lookups_per_second; ++who)
     ask_user(question(who));
   CAF_CHECK_EQUAL(port.calls.size(), user_lookups_per_second);
   CAF_CHECK_EQUAL(name_of(ask_user(question(200))), "busy");

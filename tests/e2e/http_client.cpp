@@ -160,11 +160,7 @@ void http_client::receive_chunked(response& into, clock::time_point end) {
 
 response http_client::ask(const std::string& method, const std::string& target,
                           const header_list& headers, const std::string& body, milliseconds limit) {
-  if (!send(request_text(method, target, headers, body))) {
-    response out;
-    out.how = heard::reset;
-    return out;
-  }
+  send(request_text(method, target, headers, body)); // a refusal may come before all is sent
   return receive(limit, method == "HEAD");
 }
 

@@ -107,7 +107,7 @@ response node::control(const std::string& method, const std::string& target,
 }
 
 double node::metric(const std::string& name) const {
-  std::istringstream lines{get(console(), "/metrics").body};
+  std::istringstream lines{get(console(), "/metrics", {{"Host", console()}}).body};
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with(name) && line.size() > name.size() && line[name.size()] == ' ')
       return std::stod(line.substr(name.size() + 1));

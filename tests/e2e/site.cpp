@@ -15,7 +15,7 @@ node_options options_for(const nextcloud_stand_in& nextcloud, settings environme
   node_options out;
   out.key = key;
   out.nextcloud = nextcloud.url();
-  environment.emplace("HP_BLACKLIST_COUNT", "100000");
+  environment.emplace("HP_BLACKLIST_COUNT", "10000");
   out.environment = std::move(environment);
   return out;
 }

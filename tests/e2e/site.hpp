@@ -17,7 +17,7 @@ using settings = std::map<std::string, std::string>;
 
 class site {
 public:
-  /// `environment` is added to the node's; HP_BLACKLIST_COUNT is 100000 unless given, so that only
+  /// `environment` is added to the node's; HP_BLACKLIST_COUNT is 10000 unless given, so that only
   /// ban tests meet bans.
   explicit site(settings environment = {});
 

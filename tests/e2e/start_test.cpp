@@ -216,7 +216,7 @@ CAF_TEST(x35_no_secret_in_any_log) {
     auto shown = world.harp.command(command).output;
     CAF_CHECK(shown.find(world.harp.key()) == std::string::npos);
   }
-  auto metrics = get(world.harp.console(), "/metrics").body;
+  auto metrics = get(world.harp.console(), "/metrics", {{"Host", world.harp.console()}}).body;
   CAF_CHECK(metrics.find("harp_build_info") != std::string::npos);
   world.harp.stop();
   std::string log = world.harp.log();

@@ -21,7 +21,7 @@ struct fixture {
   void begin(settings environment = {}) {
     node_options options;
     options.nextcloud = nextcloud.url();
-    environment.emplace("HP_BLACKLIST_COUNT", "100000");
+    environment.emplace("HP_BLACKLIST_COUNT", "10000");
     options.environment = std::move(environment);
     harp = std::make_unique<node>(std::move(options));
     CAF_REQUIRE(harp->start());

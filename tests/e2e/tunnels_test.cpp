@@ -26,7 +26,7 @@ struct fixture {
     node_options options;
     options.nextcloud = nextcloud.url();
     options.tunnel_tls = tls;
-    environment.emplace("HP_BLACKLIST_COUNT", "100000");
+    environment.emplace("HP_BLACKLIST_COUNT", "10000");
     options.environment = std::move(environment);
     nextcloud.put("app", sample_record(23000));
     node_ = std::make_unique<node>(std::move(options));

@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::string_view key = "dGhlIHNhbXBsZSBub25jZQ==";
 constexpr unsigned char close_opcode = 8;
-constexpr unsigned char ping_opcode = 9;
 
 std::string frame_head(size_t length) {
   std::string out{'\x81'};
@@ -75,9 +74,11 @@ bool ws_client::have(size_t bytes, clock::time_point end) {
 std::optional<std::string> ws_client::receive(milliseconds limit) {
   auto end = clock::now() + limit;
   auto& in = client_.rest();
+  std::string message; // of its frames so far
   for (;;) {
     if (!have(2, end))
       return std::nullopt;
+    bool is_last = (static_cast<unsigned char>(in[0]) & 0x80) != 0;
     unsigned opcode = static_cast<unsigned char>(in[0]) & 15;
     uint64_t length = static_cast<unsigned char>(in[1]) & 127;
     size_t extra = length == 126 ? 2 : length == 127 ? 8 : 0;
@@ -89,14 +90,15 @@ std::optional<std::string> ws_client::receive(milliseconds limit) {
       length = length << 8 | static_cast<unsigned char>(in[2 + i]);
     if (!have(2 + extra + length, end))
       return std::nullopt;
-    std::string payload = in.substr(2 + extra, length);
+    if (opcode < close_opcode)
+      message.append(in, 2 + extra, length);
     in.erase(0, 2 + extra + length);
     if (opcode == close_opcode) {
       how_ = heard::end;
       return std::nullopt;
     }
-    if (opcode < ping_opcode)
-      return payload;
+    if (opcode < close_opcode && is_last)
+      return message;
   }
 }
 

@@ -110,9 +110,10 @@ CAF_TEST(reader_that_waits_without_another_read_is_not_forgotten) {
   peer_fixture t;
   t.session->set_trusted();
   t.send(syn(1));
-  std::vector<char> exact(mux_initial_window_bytes / 2);
+  std::vector<char> exact(144
+                          * 1024); // more than half a window, the last third too little to settle
   t.send(data(1, std::string(exact.size(), 'x')));
-  for (size_t part = exact.size() / 4, done = 0; done < exact.size(); done += part)
+  for (size_t part = exact.size() / 3, done = 0; done < exact.size(); done += part)
     CAF_CHECK_EQUAL(t.streams[0]->try_read({exact.data(), part}).bytes, part);
   answer waiting;
   launch(t.on.executor(), keep_answer(t.streams[0]->wait_readable(), waiting), "wait");
