@@ -58,6 +58,8 @@ net::asio::awaitable<net::frp_claim_answer> bridge_tunnels::claim(uint64_t sessi
   claim_question question{session, std::make_shared<const net::frp_proxy>(std::move(asked))};
   auto result = co_await ask<claim_result>(seam_.system(), seam_.handles().registry, claim_ask_limit, claim_atom_v, question);
   if (!result) {
+    if (result.error() == ec::no_tunnel) // replaced between its login and its place in the table
+      seam_.end_tunnel(session, "replaced by a newer login");
     answer.error = "proxy refused: Harp could not decide in time, it will be asked again";
     co_return answer;
   }

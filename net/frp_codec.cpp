@@ -173,6 +173,7 @@ login read_login(field_reader& in) {
   in.text("client_id", out.client_id);
   in.texts("metas", out.metas);
   in.integer("pool_count", out.pool_count);
+  out.drops_early_data = in.object("_nfrp") != nullptr;
   if (const json* spec = in.object("client_spec")) {
     field_reader inner{*spec};
     inner.text("type", out.client_type);

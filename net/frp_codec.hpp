@@ -30,6 +30,9 @@ struct login {
   std::string client_type; // client_spec.type
   bool always_auth_pass = false;
   int64_t pool_count = 0; // as sent: may be negative or huge
+  /// nfrp-client (0.7.3; its mark is the key `_nfrp`) drops what arrives together with StartWorkConn when its service is a
+  /// unix socket: its data must come after it has read that message. With frps 3-9 % of its connections hang.
+  bool drops_early_data = false;
 };
 
 struct login_resp {

@@ -257,7 +257,7 @@ asio::awaitable<void> frp_connection::log_in(std::shared_ptr<frp::channel> contr
     co_return;
   }
   frp_tunnel::identity who{
-      id, peer_, port_, tls_, asked.version, asked.hostname, answer.run_id, asked.pool_count};
+      id, peer_, port_, tls_, asked.version, asked.hostname, answer.run_id, asked.pool_count, asked.drops_early_data};
   tunnel_ = std::make_shared<frp_tunnel>(on_, server_.gate_, limits_, server_.key_, who, mux_);
   server_.table_.add(id, tunnel_);
   if (mux_)

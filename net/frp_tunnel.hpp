@@ -25,6 +25,7 @@ struct frp_limits {
   milliseconds first_message{10'000}; // of each further stream
   milliseconds login_error_delay{1'000};
   milliseconds linger{2'000};         // for the peer to read a refusal
+  milliseconds lone_start{20};        // StartWorkConn travels alone for this long, for clients that need it
   milliseconds heartbeat{90'000};     // without mux: silence that ends the session
   milliseconds heard_within{35'000};  // without mux: what counts as alive
   milliseconds ask_again{3'000};      // requested work streams that did not come are given up
@@ -55,6 +56,7 @@ public:
     bool tls = false;
     std::string version, hostname, run_id;
     int64_t pool_count = 0;
+    bool drops_early_data = false; // see frp::login
   };
 
   /// `mux` is null when every stream is a connection of its own.
@@ -98,6 +100,7 @@ private:
   stream_ptr take_parked();
   asio::awaitable<stream_ptr> take_or_wait(milliseconds limit);
   asio::awaitable<stream_ptr> wait_for_stream(milliseconds limit);
+  asio::awaitable<void> let_start_arrive();
   stream_ptr wrap(stream_ptr raw, const proxy& by);
   void arrived(stream_ptr work);
   void ask(size_t at_least);

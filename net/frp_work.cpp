@@ -90,6 +90,8 @@ asio::awaitable<work_stream> frp_tunnel::open(std::string name, work_user user,
         self->refill_posted_ = false;
         self->ask(0);
       });
+    if (started && who_.drops_early_data)
+      co_await let_start_arrive();
     if (started) {
       out.stream = wrap(std::move(work), by);
       out.error = work_error::none;
@@ -99,6 +101,14 @@ asio::awaitable<work_stream> frp_tunnel::open(std::string name, work_user user,
   const std::lock_guard lock{mutex_};
   out.error = ended_ ? work_error::no_tunnel : work_error::no_stream;
   co_return out;
+}
+
+/// A round trip shows that StartWorkConn has reached the client, the pause lets it read it.
+asio::awaitable<void> frp_tunnel::let_start_arrive() {
+  if (mux_)
+    co_await mux_->ping(limits_.handshake);
+  asio::steady_timer pause{co_await asio::this_coro::executor, limits_.lone_start};
+  co_await pause.async_wait(nothrow);
 }
 
 bool frp_tunnel::find(const std::string& name, proxy& out) const {

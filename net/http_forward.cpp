@@ -317,10 +317,7 @@ asio::awaitable<http_forward::outcome> http_forward::read_answer_head() {
     }
     if (exchange_.back_bytes == back.size())
       back.resize(std::min(back.size() * 2, head_bytes_max));
-    waits_since_ = session_.lane_.on.coarse_now();
-    bool readable = co_await upstream_->wait_readable();
-    waits_since_ = clock::time_point::max();
-    if (!readable) {
+    if (!co_await wait_for_upstream()) {
       if (client_gone_)
         co_return outcome::broken;
       co_return upload_failed_ ? outcome::client_late : late_ ? outcome::silent : outcome::no_answer;
@@ -332,6 +329,15 @@ asio::awaitable<http_forward::outcome> http_forward::read_answer_head() {
       co_return reused_ && exchange_.back_bytes == 0 && repeatable() && !answer_begun_ ? outcome::stale
                                                                                        : outcome::no_answer;
   }
+}
+
+asio::awaitable<bool> http_forward::wait_for_upstream() {
+  if (upload_failed_)
+    co_return false; // it failed before there was a wait to cancel
+  waits_since_ = session_.lane_.on.coarse_now();
+  bool readable = co_await upstream_->wait_readable();
+  waits_since_ = clock::time_point::max();
+  co_return readable;
 }
 
 /// 100, 102, 103: passed on at once to clients that know them.
@@ -425,10 +431,7 @@ asio::awaitable<http_forward::outcome> http_forward::pass_body() {
     }
     if (step == body_reader::result::again) {
       limit_.in(answer_limit());
-      waits_since_ = session_.lane_.on.coarse_now();
-      bool readable = co_await upstream_->wait_readable();
-      waits_since_ = clock::time_point::max();
-      if (!readable)
+      if (!co_await wait_for_upstream())
         co_return outcome::broken;
     } else if (!bulk && body_bytes_ > bulk_after_bytes) {
       if (reader.rest().empty()) {

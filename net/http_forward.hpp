@@ -44,6 +44,8 @@ private:
   asio::awaitable<outcome> receive();
   asio::awaitable<outcome> read_answer_head();
   asio::awaitable<outcome> pass_body();
+  /// False: the wait was cancelled, or the upload has failed and nobody will answer.
+  asio::awaitable<bool> wait_for_upstream();
   asio::awaitable<bool> pass_interim();
   asio::awaitable<outcome> pass_upgrade();
   [[nodiscard]] bool upgrade_is_sound() const;

@@ -135,7 +135,8 @@ CAF_TEST(never_releases_unverified_bytes) {
     bad[at] = static_cast<char>(bad[at] ^ 0x20);
     const auto got = decode(bad);
     failures += got.failed;
-    CAF_CHECK(got.plain.empty() || got.plain == plain); // another copy offset may mean the same text
+    CAF_CHECK(got.plain.empty()
+              || got.plain == plain); // another copy offset may mean the same text
   }
   CAF_CHECK(failures > (wire.size() - 14) / 2);
 }

@@ -280,4 +280,49 @@ inline std::shared_ptr<opened> open_work(world& in, std::string name,
   return out;
 }
 
+/// A logged-in client whose proxy `app` runs; its first ReqWorkConn is consumed.
+struct ready : world {
+  explicit ready(frp_server_settings settings = quick_settings(), int64_t pool_count = 1)
+      : world(std::move(settings)), client(*this) {
+    CAF_REQUIRE_EQUAL(client.log_in(plain_client::hello("secret", pool_count)).error, "");
+    for (int64_t i = 0; i < pool_count; ++i)
+      client.must<frp::req_work_conn>();
+    CAF_REQUIRE_EQUAL(client.expose("app", 23'001).error, "");
+    settle();
+  }
+
+  int work(std::string run_id = "0123456789abcdef") {
+    const int fd = connect();
+    frp::new_work_conn hello;
+    hello.run_id = std::move(run_id);
+    put(fd, frp::v1_frame(hello));
+    settle();
+    return fd;
+  }
+
+  plain_client client;
+};
+
+inline bool closes(world& in, int fd) {
+  std::string ignored;
+  return in.until([&] { return !drain(fd, ignored); });
+}
+
+inline bool stays(world& in, int fd) {
+  in.settle();
+  std::string ignored;
+  return drain(fd, ignored);
+}
+
+inline frp::start_work_conn must_start(world& in, int fd, std::string& bytes) {
+  std::optional<frp::message> got;
+  CAF_REQUIRE(in.until([&] {
+    drain(fd, bytes);
+    got = take_message(bytes);
+    return got.has_value();
+  }));
+  CAF_REQUIRE(std::holds_alternative<frp::start_work_conn>(*got));
+  return std::get<frp::start_work_conn>(*got);
+}
+
 } // namespace frp_world
