@@ -225,7 +225,7 @@ void bridge_front::fill(const decision& made, const inquiry& about, net::verdict
 void bridge_front::forward(const decision& made, const inquiry& about, net::verdict& out) {
   out.what = net::verdict::action::forward;
   if (!append_app_fields(made, out.set_fields))
-    return answer_text(out, 404, "404 Not Found");
+    return answer_text(out, 503, "503 Service Unavailable (HaRP)");
   out.target = made.target;
   if (about.head.has_query) {
     out.target += '?';

@@ -92,10 +92,6 @@ bool is_loopback_host(std::string_view host);
 bool append_app_fields(const decision& allowed, std::string& out);
 inline constexpr size_t credential_bytes_max = 2048;
 
-/// Client fields that never reach an app: the ones above, and the key and address fields of signed
-/// calls. Names with `_` for `-` count as well, because CGI-style servers cannot tell them apart.
-bool is_never_forwarded(const net::http_field& field);
-
 /// The value of the last oc_sessionPassphrase cookie over all Cookie fields, or empty.
 std::string_view session_passphrase(const net::request_head& head);
 

@@ -16,10 +16,6 @@ constexpr std::string_view session_cookie = "oc_sessionPassphrase";
 constexpr size_t base64_bytes_max
     = sodium_base64_ENCODED_LEN(credential_bytes_max, sodium_base64_VARIANT_ORIGINAL);
 
-/// Field names that only Harp may set towards an app, or that are the control plane's.
-constexpr std::array<std::string_view, 7> reserved_names{
-    "harp-shared-key", "ex-app-host",           "ex-app-port", "ex-app-id",
-    "ex-app-version",  "authorization-app-api", "aa-version"};
 
 std::string_view trim(std::string_view text) {
   constexpr std::string_view blanks = " \t";
@@ -57,12 +53,6 @@ bool can_be_carried(const decision& allowed) {
   return is_field_value(allowed.app_id) && is_field_value(allowed.version)
          && is_field_value(allowed.credential) && is_carriable_user_id(allowed.user_id)
          && allowed.user_id.size() + 1 + allowed.token.size() <= credential_bytes_max;
-}
-
-/// Compares names with `_` taken for `-`; `b` is lower case, as parsed names are.
-bool same_folded(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return (x == '_' ? '-' : x) == y; });
 }
 
 bool asks_who(field_id id) {
@@ -103,27 +93,6 @@ bool append_app_fields(const decision& allowed, std::string& out) {
   }
   append_line(out, "aa-version", aa_version);
   return true;
-}
-
-bool is_never_forwarded(const net::http_field& field) {
-  switch (field.id) {
-  case field_id::harp_shared_key:
-  case field_id::ex_app_host:
-  case field_id::ex_app_port:
-  case field_id::ex_app_id:
-  case field_id::ex_app_version:
-  case field_id::authorization_app_api:
-  case field_id::aa_version:
-    return true;
-  case field_id::other:
-    break;
-  default:
-    return false;
-  }
-  if (field.name.find('_') == field.name.npos)
-    return false;
-  return std::any_of(reserved_names.begin(), reserved_names.end(),
-                     [&](std::string_view name) { return same_folded(field.name, name); });
 }
 
 std::string_view session_passphrase(const net::request_head& head) {

@@ -9,6 +9,14 @@
 
 namespace harp::net {
 
+/// Appends `name: value` and CRLF.
+inline void append_field(std::string& to, std::string_view name, std::string_view value) {
+  to += name;
+  to += ": ";
+  to += value;
+  to += "\r\n";
+}
+
 /// Lives for one request, in the frame of http_session::carry_out().
 class http_forward {
 public:

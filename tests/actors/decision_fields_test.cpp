@@ -67,28 +67,6 @@ CAF_TEST(values_that_cannot_be_carried_are_refused) {
   CAF_CHECK(!append_app_fields(allowed, out));
 }
 
-CAF_TEST(reserved_fields_are_never_forwarded) {
-  request asked("/exapps/app/x",
-                {"HARP-Shared-Key: a", "ex-app-host: a", "EX-APP-PORT: 1", "Ex-App-Id: a",
-                 "EX-APP-VERSION: 1", "Authorization-App-Api: a", "AA-VERSION: 1", "ex_app_id: a",
-                 "EX_APP-VERSION: a", "authorization_app_api: a", "aa_version: a",
-                 "harp_shared-key: a", "Ex_App_Host: a", "ex-app_port: 9",
-                 "Connection: close, authorization-app-api, ex-app-id, x-forwarded-for, cookie"});
-  size_t refused = 0;
-  for (const auto& field : asked.head.fields)
-    refused += is_never_forwarded(field) ? 1 : 0;
-  CAF_CHECK_EQUAL(refused, 14u);
-}
-
-CAF_TEST(other_fields_are_forwarded) {
-  request asked("/exapps/app/x",
-                {"cookie: a", "authorization: a", "aa-request-id: a", "x-forwarded-for: 1.2.3.4",
-                 "ex-app-ids: a", "x_ex_app_id: a", "my_field: a", "docker-engine-port: 24000",
-                 "accept-encoding: br"});
-  for (const auto& field : asked.head.fields)
-    CAF_CHECK(!is_never_forwarded(field));
-}
-
 // -- towards Nextcloud ---------------------------------------------------------------------------------------------------------
 
 CAF_TEST(the_last_session_cookie_counts) {
