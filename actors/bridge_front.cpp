@@ -98,7 +98,7 @@ bool bridge_front::decide_now(const net::request_head& head, const net::connecti
       answered = about.answers.record == record_state::unknown && answer_record_now(about, made);
     else if (made.step == next_step::need_user)
       answered = answer_user_now(about, made);
-    else if (made.step != next_step::control) {
+    else if (made.step != next_step::control && made.failure_tenths == 0) {
       fill(made, about, out);
       return true;
     }
@@ -158,6 +158,8 @@ net::asio::awaitable<void> bridge_front::decide(const net::request_head& head, c
       co_await control_.carry_out(head, made.target, out);
       co_return;
     } else {
+      if (made.failure_tenths > 0)
+        co_await count_failure(client, made.failure_tenths, made.reason);
       fill(made, about, out);
       co_return;
     }
@@ -178,10 +180,9 @@ net::asio::awaitable<void> bridge_front::complete(const net::request_head& head,
 
 // -- carrying out ----------------------------------------------------------------------------------------------------------
 
-void bridge_front::count_failure(const ip_address& client, unsigned tenths, const char* reason) {
-  net::count(seam_.numbers().rejects.at(reason));
-  if (tenths > 0)
-    caf::anon_send(seam_.handles().gatekeeper, fail_atom_v, failure{client, tenths, reason});
+net::asio::awaitable<void> bridge_front::count_failure(ip_address client, unsigned tenths, const char* reason) {
+  failure what{client, tenths, reason};
+  co_await ask<bool>(seam_.system(), seam_.handles().gatekeeper, ask_limit, fail_atom_v, what);
 }
 
 void bridge_front::vouch(const ip_address& peer) {
@@ -199,7 +200,7 @@ void bridge_front::vouch(const ip_address& peer) {
 void bridge_front::fill(const decision& made, const inquiry& about, net::verdict& out) {
   out.client = about.facts.client;
   if (made.step != next_step::forward)
-    count_failure(about.facts.client, made.failure_tenths, made.reason);
+    net::count(seam_.numbers().rejects.at(made.reason));
   switch (made.step) {
     case next_step::forward:
       return forward(made, about, out);
@@ -255,7 +256,8 @@ void bridge_front::forward(const decision& made, const inquiry& about, net::verd
 }
 
 void bridge_front::response_counted(const net::verdict& about) {
-  count_failure(about.client, failure_whole_tenths, "an answer of the app that it wants counted");
+  caf::anon_send(seam_.handles().gatekeeper, fail_atom_v,
+                 failure{about.client, failure_whole_tenths, "an answer of the app that it wants counted"});
 }
 
 void bridge_front::malformed(const net::connection_facts& from, std::string_view reason) {

@@ -42,7 +42,8 @@ private:
   [[nodiscard]] bool banned(const ip_address& client) const;
   [[nodiscard]] bool exempt(const ip_address& client) const;
   void vouch(const ip_address& peer);
-  void count_failure(const ip_address& client, unsigned tenths, const char* reason);
+  /// Answers only after the failure counts: the next request meets the ban, and a flood waits for the gatekeeper.
+  net::asio::awaitable<void> count_failure(ip_address client, unsigned tenths, const char* reason);
 
   bridge& seam_;
   const front_settings settings_;

@@ -7,6 +7,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <caf/send.hpp>
 
+#include <unistd.h>
+
 #include <csignal>
 #include <thread>
 
@@ -31,6 +33,9 @@ bridge_node::bridge_node(web::config settings, web::config_result loaded)
 bridge_node::~bridge_node() = default;
 
 int bridge_node::run() {
+  // Until watch_signals() listens there is nothing to end in order: files appear by rename, the kernel frees the lock.
+  for (int number : {SIGTERM, SIGINT, SIGUSR1})
+    std::signal(number, [](int) { _exit(web::exit_fine); });
   auto error = start();
   if (!error.empty()) {
     net::log(log_level::error, "HARP-A002", "front", "the node cannot start",
@@ -92,7 +97,7 @@ void bridge_node::warn_of_certificates() const {
     auto facts = net::read_certificate(settings_.certs_dir + file);
     auto warning = facts.error.empty() ? net::expiry_warning(settings_.certs_dir + file, facts.not_after_unix_s, now) : std::string{};
     if (!warning.empty())
-      net::log(log_level::warn, "HARP-T002", "tunnel", "a certificate ends soon", {{"cause", warning}, {"next", "renew it and send HUP"}});
+      net::log(log_level::warn, "HARP-T061", "tunnel", "a certificate ends soon", {{"cause", warning}, {"next", "renew it and send HUP"}});
   }
 }
 

@@ -47,6 +47,7 @@ private:
   std::string load_tls(std::shared_ptr<net::tls_context>& into) const;
   void adapt_to_descriptors();
   void say_deviations() const;
+  void add_gauges();
   // bridge_node.cpp
   net::asio::awaitable<void> watch_signals();
   net::asio::awaitable<void> watch_health();

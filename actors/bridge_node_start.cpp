@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <sys/resource.h>
 
+#include <ctime>
 #include <filesystem>
 
 namespace harp {
@@ -59,6 +60,7 @@ std::string bridge_node::start() {
     if (!error.empty())
       return error;
   }
+  add_gauges();
   net::log(log_level::info, "HARP-A003", "front", "harp is up", {{"version", web::version}, {"state", settings_.state_dir}});
   return {};
 }
@@ -143,6 +145,25 @@ std::string bridge_node::open_actors() {
   return {};
 }
 
+void bridge_node::add_gauges() {
+  auto size = [](auto value) { return static_cast<double>(value); };
+  metrics_.add_gauge("harp_build_info", "What runs here.", "version", std::string{web::version}, [] { return 1.0; });
+  metrics_.add_gauge("harp_tunnel_sessions", "Live frp sessions.", "", "", [this, size] { return size(tunnels_.all().size()); });
+  metrics_.add_gauge("harp_bans", "Banned addresses.", "", "", [this, size] { return size(answers_->bans.read()->size()); });
+  metrics_.add_gauge("harp_cache_entries", "Kept answers of Nextcloud.", "cache", "users", [this, size] { return size(answers_->users.size()); });
+  metrics_.add_gauge("harp_cache_entries", "Kept answers of Nextcloud.", "cache", "records", [this, size] { return size(answers_->records.read()->size()); });
+  if (frp_) {
+    metrics_.add_gauge("harp_tunnel_bytes_total", "Bytes of work streams.", "dir", "in", [this, size] { return size(frp_->carried().in); });
+    metrics_.add_gauge("harp_tunnel_bytes_total", "Bytes of work streams.", "dir", "out", [this, size] { return size(frp_->carried().out); });
+  }
+  for (const char* name : {"ca", "server", "client"}) {
+    auto ends = net::read_certificate(settings_.certs_dir + "/frp/" + name + ".crt").not_after_unix_s;
+    if (ends > 0)
+      metrics_.add_gauge("harp_cert_expiry_seconds", "Time until a tunnel certificate ends.", "certificate", name,
+                         [ends] { return static_cast<double>(ends - std::time(nullptr)); });
+  }
+}
+
 void bridge_node::say_deviations() const {
   for (auto difference : deviations)
     net::log(log_level::info, "HARP-A010", "front", "differs from HaRP", {{"what", difference}});
@@ -157,7 +178,7 @@ std::string bridge_node::open_tunnels() {
   if (settings_.frp_tls) {
     auto report = net::ensure_frp_certs(dir, settings_.cert_validity_days);
     for (const auto& warning : report.warnings)
-      net::log(log_level::warn, "HARP-T001", "tunnel", "tunnel certificates", {{"cause", warning}, {"next", "renew them under the same CA"}});
+      net::log(log_level::warn, "HARP-T060", "tunnel", "tunnel certificates", {{"cause", warning}, {"next", "renew them under the same CA"}});
     if (!report.error.empty())
       return report.error;
   }
@@ -177,7 +198,6 @@ std::string bridge_node::open_tunnels() {
   }
   tunnel_gate_ = std::make_unique<bridge_tunnels>(seam_);
   frp_ = std::make_unique<net::frp_server>(std::move(tunnels), *tunnel_gate_, tunnels_);
-  metrics_.add_gauge("harp_tunnel_sessions", "Live frp sessions.", "", "", [this] { return static_cast<double>(tunnels_.all().size()); });
   return listen(settings_.frp_address, "frp", [this](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
     return frp_->serve(on, std::move(socket), peer, port);
   }, {});

@@ -32,7 +32,7 @@ gatekeeper_actor::behavior_type gatekeeper_state::start(std::shared_ptr<const ga
   return {
     [this](user_atom, const user_question& question) { return user(question); },
     [this](login_atom, const login_question& question) { return login(question); },
-    [this](fail_atom, const failure& what) { fail(what); },
+    [this](fail_atom, const failure& what) { return fail(what); },
     [this](vouch_atom, const failure& who) { vouch(who); },
     [this](bans_atom) { return ban_report{bans_->list(now_ms())}; },
     [this](lift_atom, const std::string& address) { return lift(address); },
@@ -137,13 +137,13 @@ bool gatekeeper_state::exempt(const ip_address& client) const {
   return is_trusted_proxy(client, settings_->trusted_proxies) || vouched_.contains(client);
 }
 
-void gatekeeper_state::fail(const failure& what) {
+bool gatekeeper_state::fail(const failure& what) {
   if (exempt(what.client)) {
     net::log(log_level::warn, "HARP-F020", "front", "failures arrive from a proxy or from Nextcloud itself; nobody is banned",
              {{"client", what.client.to_string()},
               {"cause", what.reason},
               {"next", "list the proxy in HP_TRUSTED_PROXY_IPS and let it send X-Forwarded-For"}});
-    return;
+    return false;
   }
   bool began = bans_->fail(what.client, now_ms(), what.tenths, what.reason);
   net::log(log_level::warn, "HARP-F021", "front", began ? "client banned" : "failure counted",
@@ -151,10 +151,11 @@ void gatekeeper_state::fail(const failure& what) {
             {"cause", what.reason},
             {"next", began ? "`harp bans lift ADDRESS` ends the ban at once" : "nothing: repeated failures ban the client"}});
   if (!began)
-    return;
+    return false;
   bans_changed_ = true;
   if (answers_->bans.read()->size() < bans_published_at_once_max)
     publish_bans();
+  return true;
 }
 
 void gatekeeper_state::vouch(const failure& who) {

@@ -52,7 +52,7 @@ private:
 
   caf::result<user_answer> user(const user_question& question);
   caf::result<login_grant> login(const login_question& question);
-  void fail(const failure& what);
+  bool fail(const failure& what);
   void vouch(const failure& who);
   uint64_t lift(const std::string& address);
   void finish(const fetched& got);

@@ -12,7 +12,7 @@ namespace harp {
 using gatekeeper_actor = caf::typed_actor<
   caf::replies_to<user_atom, user_question>::with<user_answer>,    // Who sends this cookie or password?
   caf::replies_to<login_atom, login_question>::with<login_grant>,  // May this frp client log in, and to do what?
-  caf::reacts_to<fail_atom, failure>,                              // Count a failure; enough of them ban.
+  caf::replies_to<fail_atom, failure>::with<bool>,                 // Count a failure; true: it began a ban, which is published.
   caf::reacts_to<vouch_atom, failure>,                             // This peer brings valid signed calls: never ban it.
   caf::replies_to<bans_atom>::with<ban_report>,                    // Who is banned?
   caf::replies_to<lift_atom, std::string>::with<uint64_t>,         // Lift the ban of an address, or all (empty): how many?

@@ -250,8 +250,6 @@ asio::awaitable<void> frp_connection::log_in(std::shared_ptr<frp::channel> contr
   const uint64_t id = server_.table_.next_id();
   const frp_login_answer answer = co_await judge(id, asked);
   if (!answer.error.empty()) {
-    log(log_level::info, "HARP-T003", "tunnel", "tunnel login refused",
-        {{"client", peer_.to_string()}, {"cause", answer.error}});
     co_await refuse(std::move(control), answer.error);
     server_.gate_.closed(id, "login refused");
     co_return;
@@ -265,8 +263,6 @@ asio::awaitable<void> frp_connection::log_in(std::shared_ptr<frp::channel> contr
   else
     server_.remember(tunnel_);
   place_.reset();
-  log(log_level::info, "HARP-T001", "tunnel", "tunnel up",
-      {{"client", peer_.to_string()}, {"version", asked.version}, {"session", id}});
   control->send(frp::login_resp{server_.settings_.version, answer.run_id, {}});
   control->encipher(server_.key_);
   const std::string reason = co_await tunnel_->converse(control);
@@ -275,7 +271,7 @@ asio::awaitable<void> frp_connection::log_in(std::shared_ptr<frp::channel> contr
     mux_->close(reason);
   else
     server_.forget(*tunnel_);
-  server_.table_.remove(id);
+  server_.ended(id, tunnel_->facts());
   server_.gate_.closed(id, reason);
   log(log_level::info, "HARP-T002", "tunnel", "tunnel ended",
       {{"client", peer_.to_string()}, {"cause", reason}, {"session", id}});
@@ -323,6 +319,24 @@ asio::awaitable<void> frp_server::serve(loop& on, asio::generic::stream_protocol
 void frp_server::use_tls(std::shared_ptr<tls_context> context) {
   const std::lock_guard lock{mutex_};
   tls_ = std::move(context);
+}
+
+void frp_server::ended(uint64_t id, const tunnel_facts& last) {
+  const std::lock_guard lock{mutex_};
+  table_.remove(id);
+  past_.in += last.bytes_in;
+  past_.out += last.bytes_out;
+}
+
+frp_server::traffic frp_server::carried() const {
+  const std::lock_guard lock{mutex_}; // no session moves from the table into the past meanwhile
+  traffic sum = past_;
+  for (const auto& session : table_.all()) {
+    const tunnel_facts now = session->facts();
+    sum.in += now.bytes_in;
+    sum.out += now.bytes_out;
+  }
+  return sum;
 }
 
 std::shared_ptr<tls_context> frp_server::tls() const {

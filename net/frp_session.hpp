@@ -40,8 +40,15 @@ public:
   /// New connections use this context from now on (certificates were renewed).
   void use_tls(std::shared_ptr<tls_context> context);
 
+  struct traffic {
+    uint64_t in = 0, out = 0;
+  };
+  /// Bytes of all work streams since the start, from and to the clients. Never decreases.
+  [[nodiscard]] traffic carried() const;
+
 private:
   friend class frp_connection;
+  void ended(uint64_t id, const tunnel_facts& last);
   /// Who has not logged in yet; shared, because a loop that ends late drops its connections after the server is gone.
   struct waiting_room;
   /// A connection's place among those that have not logged in.
@@ -61,6 +68,7 @@ private:
 
   mutable std::mutex mutex_;
   std::shared_ptr<tls_context> tls_;
+  traffic past_; // of sessions that have ended
   std::map<std::string, std::weak_ptr<frp_tunnel>, std::less<>> without_mux_; // by run id
 };
 

@@ -127,9 +127,6 @@ std::string metrics::text() const {
   add_labelled(all, "harp_rejects_total", "Refused requests.", "reason", rejects);
   add(family(all, "harp_ws_open", "Open WebSockets.", MetricType::Gauge), number(ws_open));
   add_labelled(all, "harp_tunnel_logins_total", "frp logins.", "result", tunnel_logins);
-  auto& bytes = family(all, "harp_tunnel_bytes_total", "Bytes of work streams.", MetricType::Counter);
-  add(bytes, number(tunnel_bytes_in), "dir", "in");
-  add(bytes, number(tunnel_bytes_out), "dir", "out");
   add_labelled(all, "harp_bridge_requests_total", "Calls to Nextcloud.", "result", bridge_requests);
   add_latency(all, "harp_bridge_duration_seconds", "Duration of calls to Nextcloud.", bridge_duration);
   add_labelled(all, "harp_engine_calls_total", "Calls to container engines.", "call", engine_calls);
@@ -139,8 +136,9 @@ std::string metrics::text() const {
   {
     std::lock_guard lock{mutex_};
     for (const auto& entry : gauges_)
-      add(family(all, entry.name.c_str(), entry.help.c_str(), MetricType::Gauge), entry.read(),
-          entry.label.c_str(), entry.value);
+      add(family(all, entry.name.c_str(), entry.help.c_str(),
+                 entry.name.ends_with("_total") ? MetricType::Counter : MetricType::Gauge),
+          entry.read(), entry.label.c_str(), entry.value);
   }
   return prometheus::TextSerializer{}.Serialize(all);
 }

@@ -56,7 +56,6 @@ public:
   labelled rejects;            // reason
   counter ws_open{0};
   labelled tunnel_logins;      // result
-  counter tunnel_bytes_in{0}, tunnel_bytes_out{0};
   labelled bridge_requests;    // result
   latency bridge_duration;
   labelled engine_calls;       // "call:result"
@@ -65,6 +64,7 @@ public:
 
   /// Values asked for at scrape time.
   using gauge = std::function<double()>;
+  /// A name that ends in _total is shown as a counter.
   void add_gauge(std::string name, std::string help, std::string label, std::string value, gauge read);
 
   /// The exposition text of /metrics.
