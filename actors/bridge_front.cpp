@@ -15,6 +15,8 @@ namespace harp {
 namespace {
 
 constexpr size_t vouched_max = vouched_peers_max;
+constexpr std::chrono::milliseconds public_user_limit{2'000}; // a PUBLIC route goes on without knowing the user
+constexpr int64_t public_user_pause_ms = 5'000;               // and does not even ask so soon after a failure
 constexpr int decision_rounds_max = 8; // record and user, each found at once or asked; more would be a loop
 
 int64_t steady_ms() {
@@ -54,10 +56,6 @@ bool bridge_front::banned(const ip_address& client) const {
   return found != table->end() && found->second > steady_ms();
 }
 
-bool bridge_front::exempt(const ip_address& client) const {
-  return is_trusted_proxy(client, settings_.trusted_proxies) || vouched_.read()->contains(client);
-}
-
 // -- snapshots -------------------------------------------------------------------------------------------------------------
 
 bool bridge_front::answer_record_now(inquiry& about, const decision& made) {
@@ -90,7 +88,7 @@ bool bridge_front::answer_user_now(inquiry& about, const decision& made) {
 
 bool bridge_front::decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) {
   auto client = client_address(head, from.peer, settings_.trusted_proxies);
-  inquiry about{head, from, {head, client, settings_.shared_key, banned(client), exempt(client)}, {}, nullptr};
+  inquiry about{head, from, {head, client, settings_.shared_key, banned(client)}, {}, nullptr};
   for (int round = 0; round < decision_rounds_max; ++round) {
     auto made = harp::decide(about.facts, about.answers);
     bool answered = false;
@@ -123,16 +121,25 @@ net::asio::awaitable<void> bridge_front::answer_record(inquiry& about, const dec
 }
 
 net::asio::awaitable<void> bridge_front::answer_user(inquiry& about, const decision& made) {
+  bool needed = made.route == nullptr || made.route->access_level > access_public;
+  if (!needed && steady_ms() - users_failed_ms_ < public_user_pause_ms) {
+    about.answers.user = user_state::failed;
+    co_return;
+  }
   auto asked = std::make_shared<user_question::content>();
   asked->key = user_info_key(about.head, made.app_id);
   asked->may_keep = !session_passphrase(about.head).empty() || about.head.has(net::field_id::authorization);
   asked->app_id = lower_app_id(made.app_id);
+  asked->client = about.facts.client;
   asked->fields = user_info_fields(about.head,
                                    is_trusted_proxy(about.from.peer, settings_.trusted_proxies)
                                      || settings_.trusted_proxies.empty());
   user_question question{std::move(asked)};
-  auto got = co_await ask<user_answer>(seam_.system(), seam_.handles().gatekeeper, nextcloud_ask_limit, user_atom_v, question);
+  auto got = co_await ask<user_answer>(seam_.system(), seam_.handles().gatekeeper,
+                                       needed ? caf::timespan{nextcloud_ask_limit} : caf::timespan{public_user_limit},
+                                       user_atom_v, question);
   if (!got) {
+    users_failed_ms_ = steady_ms();
     about.answers.user = user_state::failed;
     co_return;
   }
@@ -143,7 +150,7 @@ net::asio::awaitable<void> bridge_front::answer_user(inquiry& about, const decis
 net::asio::awaitable<void> bridge_front::decide(const net::request_head& head, const net::connection_facts& from,
                                                 net::verdict& out) {
   auto client = client_address(head, from.peer, settings_.trusted_proxies);
-  inquiry about{head, from, {head, client, settings_.shared_key, banned(client), exempt(client)}, {}, nullptr};
+  inquiry about{head, from, {head, client, settings_.shared_key, banned(client)}, {}, nullptr};
   for (int round = 0; round < decision_rounds_max; ++round) {
     auto made = harp::decide(about.facts, about.answers);
     if (made.step == next_step::need_record) {

@@ -40,7 +40,6 @@ private:
   net::asio::awaitable<void> answer_record(inquiry& about, const decision& made);
   net::asio::awaitable<void> answer_user(inquiry& about, const decision& made);
   [[nodiscard]] bool banned(const ip_address& client) const;
-  [[nodiscard]] bool exempt(const ip_address& client) const;
   void vouch(const ip_address& peer);
   /// Answers only after the failure counts: the next request meets the ban, and a flood waits for the gatekeeper.
   net::asio::awaitable<void> count_failure(ip_address client, unsigned tenths, const char* reason);
@@ -49,6 +48,7 @@ private:
   const front_settings settings_;
   bridge_control control_;
   published<std::unordered_set<ip_address>> vouched_;
+  std::atomic<int64_t> users_failed_ms_{-1'000'000}; // when Nextcloud last could not say who somebody is
 };
 
 } // namespace harp

@@ -60,13 +60,14 @@ net::asio::awaitable<void> bridge_node::watch_signals() {
     auto [error, number] = co_await signals.async_wait(net::nothrow);
     if (error)
       co_return;
-    if (number == SIGHUP) {
+    if (stop_signal_ != 0) {
+      hurry_ = hurry_ || number != SIGHUP; // asked to stop again: do not wait for anybody
+    } else if (number == SIGHUP) {
       reload();
-      continue;
+    } else {
+      stop_signal_ = number;
+      stop_signal_.notify_all();
     }
-    stop_signal_ = number;
-    stop_signal_.notify_all();
-    co_return;
   }
 }
 
@@ -125,7 +126,7 @@ void bridge_node::wait_for_drain() {
       total += front->busy();
     return total > 0;
   };
-  while (busy() && net::clock::now() < until)
+  while (busy() && !hurry_ && net::clock::now() < until)
     std::this_thread::sleep_for(std::chrono::milliseconds{20}); // the main thread has nothing else to do
 }
 
@@ -134,8 +135,11 @@ void bridge_node::stop() {
   if (tunnel_gate_)
     tunnel_gate_->refuse();
   for (auto& [name, open] : listeners_)
-    open->stop();
+    if (name == "exapps" || name == "exapps_https" || name == "frp")
+      open->stop(); // health and console still answer: not ready, but live
   wait_for_drain();
+  for (auto& [name, open] : listeners_)
+    open->stop();
   for (const auto& session : tunnels_.all())
     session->close("Harp stops");
   if (actors_) {

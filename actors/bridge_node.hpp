@@ -43,7 +43,7 @@ private:
   std::string open_fronts();
   std::string open_console();
   std::string listen(const std::vector<web::bind_address>& where, const std::string& name,
-                     net::connection_handler handler, const std::function<bool()>& has_room);
+                     net::connection_handler handler, const std::shared_ptr<net::connection_slots>& slots);
   std::string load_tls(std::shared_ptr<net::tls_context>& into) const;
   void adapt_to_descriptors();
   void say_deviations() const;
@@ -74,13 +74,16 @@ private:
   net::http_front* exapp_front_ = nullptr;
   std::unique_ptr<net::frp_server> frp_;
   std::atomic<std::shared_ptr<net::tls_context>> https_;
-  size_t connections_max_ = 8192;
+  std::shared_ptr<net::connection_slots> client_slots_; // HTTP and HTTPS front together
+  std::shared_ptr<net::connection_slots> tunnel_slots_;
+  std::shared_ptr<net::connection_slots> local_slots_;  // console, health, development authority
   std::vector<named_listener> listeners_;
   std::unique_ptr<caf::actor_system_config> actor_config_;
   std::unique_ptr<caf::actor_system> actors_;
   supervisor_actor supervisor_;
   std::atomic<bool> stopping_{false};
   std::atomic<int> stop_signal_{0};
+  std::atomic<bool> hurry_{false};
 };
 
 } // namespace harp

@@ -72,24 +72,27 @@ void bridge_node::adapt_to_descriptors() {
   setrlimit(RLIMIT_NOFILE, &limit);
   getrlimit(RLIMIT_NOFILE, &limit);
   size_t descriptors = limit.rlim_cur;
-  size_t possible = descriptors > 2 * descriptors_for_harp ? (descriptors - descriptors_for_harp) / 2 : descriptors_for_harp / 2;
-  connections_max_ = std::min(connections_max_default, possible);
-  if (connections_max_ < connections_max_default)
+  // A client needs up to two descriptors (its own and its upstream's), a tunnel one.
+  size_t third = descriptors > 2 * descriptors_for_harp ? (descriptors - descriptors_for_harp) / 3 : descriptors_for_harp / 4;
+  client_slots_ = std::make_shared<net::connection_slots>(std::min(connections_max_default, third));
+  tunnel_slots_ = std::make_shared<net::connection_slots>(std::min(connections_max_default, third));
+  local_slots_ = std::make_shared<net::connection_slots>(descriptors_for_harp / 2);
+  if (third < connections_max_default)
     net::log(log_level::warn, "HARP-A007", "front", "fewer connections than usual can be served",
-             {{"connections_max", connections_max_},
+             {{"connections_max", third},
               {"cause", "the limit of open files is " + std::to_string(descriptors)},
-              {"next", "raise it to 16512 or more (LimitNOFILE, ulimit -n)"}});
+              {"next", "raise it to 24640 or more (LimitNOFILE, ulimit -n)"}});
 }
 
 std::string bridge_node::listen(const std::vector<web::bind_address>& where, const std::string& name,
-                                net::connection_handler handler, const std::function<bool()>& has_room) {
+                                net::connection_handler handler, const std::shared_ptr<net::connection_slots>& slots) {
   for (const auto& address : where) {
     auto made = net::listener::open(loops_, address.host, address.port, address.v6_only);
     if (auto* error = std::get_if<std::string>(&made))
       return name + ": " + *error;
     auto open = std::get<std::shared_ptr<net::listener>>(made);
     listeners_.push_back({name, open});
-    open->start(handler, has_room, name);
+    open->start(handler, slots, name);
     net::log(log_level::info, "HARP-A008", "front", "listening", {{"listener", name}, {"address", open->address()}});
   }
   return {};
@@ -110,7 +113,7 @@ std::string bridge_node::open_actors() {
     auto error = listen({{"127.0.0.1", 0}}, "dev_authority",
                         [front = fronts_.back().get()](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
                           return front->serve(on, net::make_socket_stream(std::move(socket)), {peer, port, false});
-                        }, {});
+                        }, local_slots_);
     if (!error.empty())
       return error;
     settings_.nextcloud_url = "http://" + listeners_.back().open->address();
@@ -174,33 +177,32 @@ std::string bridge_node::open_tunnels() {
     return {};
   net::frp_server_settings tunnels;
   tunnels.tls_required = settings_.frp_tls;
-  auto dir = settings_.certs_dir + "/frp";
-  if (settings_.frp_tls) {
-    auto report = net::ensure_frp_certs(dir, settings_.cert_validity_days);
-    for (const auto& warning : report.warnings)
-      net::log(log_level::warn, "HARP-T060", "tunnel", "tunnel certificates", {{"cause", warning}, {"next", "renew them under the same CA"}});
-    if (!report.error.empty())
-      return report.error;
-  }
+  // Without TLS by choice, clients that speak it are still served, unchecked (appapi-harp.md 1.2): any certificate will do.
   std::error_code ignored;
-  if (settings_.frp_tls || std::filesystem::exists(dir + "/server.crt", ignored)) {
-    net::tls_settings tls;
-    tls.certificate_file = dir + "/server.crt";
-    tls.key_file = dir + "/server.key";
-    if (settings_.frp_tls)
-      tls.ca_file = dir + "/ca.crt";
-    tls.require_peer_certificate = settings_.frp_tls;
-    tls.tolerate_truncation = true;
-    auto made = net::tls_context::server(tls);
-    if (auto* error = std::get_if<std::string>(&made))
-      return *error;
-    tunnels.tls = std::get<std::shared_ptr<net::tls_context>>(made);
-  }
+  auto dir = settings_.certs_dir + "/frp";
+  if (!settings_.frp_tls && !std::filesystem::exists(dir + "/server.crt", ignored))
+    dir = settings_.state_dir + "/unchecked-frp";
+  auto report = net::ensure_frp_certs(dir, settings_.cert_validity_days);
+  for (const auto& warning : report.warnings)
+    net::log(log_level::warn, "HARP-T060", "tunnel", "tunnel certificates", {{"cause", warning}, {"next", "renew them under the same CA"}});
+  if (!report.error.empty())
+    return report.error;
+  net::tls_settings tls;
+  tls.certificate_file = dir + "/server.crt";
+  tls.key_file = dir + "/server.key";
+  if (settings_.frp_tls)
+    tls.ca_file = dir + "/ca.crt";
+  tls.require_peer_certificate = settings_.frp_tls;
+  tls.tolerate_truncation = true;
+  auto made = net::tls_context::server(tls);
+  if (auto* error = std::get_if<std::string>(&made))
+    return *error;
+  tunnels.tls = std::get<std::shared_ptr<net::tls_context>>(made);
   tunnel_gate_ = std::make_unique<bridge_tunnels>(seam_);
   frp_ = std::make_unique<net::frp_server>(std::move(tunnels), *tunnel_gate_, tunnels_);
   return listen(settings_.frp_address, "frp", [this](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
     return frp_->serve(on, std::move(socket), peer, port);
-  }, {});
+  }, tunnel_slots_);
 }
 
 std::string bridge_node::load_tls(std::shared_ptr<net::tls_context>& into) const {
@@ -222,14 +224,12 @@ std::string bridge_node::open_fronts() {
   limits.connect = settings_.timeout_connect;
   limits.server = settings_.timeout_server;
   limits.tunnel = settings_.timeout_tunnel;
-  limits.connections_max = connections_max_;
   limits.access_log = settings_.access_log;
   fronts_.push_back(std::make_unique<net::http_front>(loops_, *front_gate_, tunnels_, metrics_, limits));
   exapp_front_ = fronts_.back().get();
-  auto has_room = [this] { return exapp_front_->connections() < connections_max_; };
   auto error = listen(settings_.exapps_address, "exapps", [this](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
     return exapp_front_->serve(on, net::make_socket_stream(std::move(socket)), {peer, port, false});
-  }, has_room);
+  }, client_slots_);
   std::error_code ignored;
   if (!error.empty() || !std::filesystem::exists(settings_.certs_dir + "/cert.pem", ignored))
     return error;
@@ -245,7 +245,7 @@ std::string bridge_node::open_fronts() {
   };
   return listen(settings_.exapps_https_address, "exapps_https", [this, serve_tls](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
     return serve_tls(this, on, std::move(socket), peer, port);
-  }, has_room);
+  }, client_slots_);
 }
 
 std::string bridge_node::open_console() {
@@ -253,7 +253,7 @@ std::string bridge_node::open_console() {
     fronts_.push_back(std::make_unique<net::http_front>(loops_, heartbeat_gate_, tunnels_, metrics_, net::http_limits{}));
     auto error = listen(settings_.health_address, "health", [front = fronts_.back().get()](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
       return front->serve(on, net::make_socket_stream(std::move(socket)), {peer, port, false});
-    }, {});
+    }, local_slots_);
     if (!error.empty())
       return error;
   }
@@ -265,7 +265,7 @@ std::string bridge_node::open_console() {
   fronts_.push_back(std::make_unique<net::http_front>(loops_, *admin_gate_, tunnels_, metrics_, net::http_limits{}));
   auto error = listen({settings_.console}, "console", [front = fronts_.back().get()](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
     return front->serve(on, net::make_socket_stream(std::move(socket)), {peer, port, false});
-  }, {});
+  }, local_slots_);
   if (error.empty() && !state_.write_run_file(listeners_.back().open->address()))
     error = "run.json cannot be written in " + settings_.state_dir;
   return error;

@@ -136,7 +136,7 @@ private:
   bool end(next_step step, const char* reason, unsigned failure_tenths = 0) {
     out_.step = step;
     out_.reason = reason;
-    bool counts = !key_right_ && !facts_.client_exempt;
+    bool counts = !key_right_;
     out_.failure_tenths = counts ? failure_tenths : 0;
     return true;
   }
@@ -145,7 +145,7 @@ private:
 
   /// Rows 1 to 4. The ban comes behind the key (FB1), and asks nothing of a banned path.
   bool refused_early() {
-    if (facts_.client_banned && !key_right_ && !facts_.client_exempt)
+    if (facts_.client_banned && !key_right_)
       return end(next_step::drop, "client is banned");
     if (facts_.head.path == "*")
       return end(next_step::unavailable_503, "OPTIONS * names no app");
@@ -255,8 +255,10 @@ private:
     bool is_public = chosen.route->access_level <= access_public;
     bool has_credentials = has_user_credentials(facts_.head);
     if (has_credentials) {
-      if (answers_.user == user_state::unknown)
+      if (answers_.user == user_state::unknown) {
+        out_.route = chosen.route;
         return end(next_step::need_user, "user not known yet");
+      }
       if (answers_.user == user_state::failed && !is_public)
         return end(next_step::unavailable_503, "Nextcloud cannot be asked about the user");
     }

@@ -28,9 +28,6 @@ struct decision_facts {
   ip_address client;           // see client_address()
   std::string_view shared_key; // secret; empty: no key is ever right
   bool client_banned = false;
-  /// Never banned, never counted: a trusted proxy, or with none named a peer that delivers valid
-  /// signed calls (FB1).
-  bool client_exempt = false;
   unsigned expired_session_tenths = expired_session_tenths_default;
 };
 
@@ -72,7 +69,7 @@ struct decision {
   std::string_view target;  // path for the app or the control plane, byte for byte, without query
   const char* reason = "";  // static words for the log
   // forward only
-  const exapp_route* route = nullptr; // that allowed an unsigned request
+  const exapp_route* route = nullptr; // that allowed an unsigned request; with need_user the one that matches
   std::string_view credential;        // signed: as received
   std::string_view user_id, token;    // unsigned: the credential's parts; token is secret
   std::string_view version;

@@ -63,7 +63,7 @@ caf::result<user_answer> gatekeeper_state::user(const user_question& question) {
     waiting.push_back(promise);
     return promise;
   }
-  if (lookups_.size() >= user_lookups_max || !budget_.take(now_ms()))
+  if (lookups_.size() >= user_lookups_max || !may_look_up(asked.client) || !budget_.take(now_ms()))
     return caf::make_error(ec::busy, "too many user look-ups at Nextcloud");
   auto request = std::make_shared<net::fetch_request>();
   auto url = net::http_url::parse(settings_->nextcloud_url + "/index.php/apps/app_api/harp/user-info?appId="
@@ -71,6 +71,7 @@ caf::result<user_answer> gatekeeper_state::user(const user_question& question) {
   if (!url)
     return caf::make_error(ec::unavailable, "NC_INSTANCE_URL cannot be used");
   request->url = *url;
+  request->follow_redirects = false;
   request->fields = asked.fields;
   request->fields.emplace_back("harp-shared-key", settings_->shared_key);
   auto promise = self_->make_response_promise<user_answer>();
@@ -82,6 +83,16 @@ caf::result<user_answer> gatekeeper_state::user(const user_question& question) {
   by_key_.emplace(asked.key, token);
   port_->fetch(std::move(request), token, caf::actor_cast<caf::actor>(self_));
   return promise;
+}
+
+/// One stranger with ever new cookies must not use up what all share.
+bool gatekeeper_state::may_look_up(const ip_address& client) {
+  if (exempt(client))
+    return true;
+  if (client_budgets_.size() >= client_budgets_max)
+    client_budgets_.clear();
+  auto [own, fresh] = client_budgets_.try_emplace(client.ban_key(), user_lookups_per_client_second, user_lookups_per_client_burst);
+  return own->second.take(now_ms());
 }
 
 void gatekeeper_state::finish(const fetched& got) {
@@ -100,6 +111,8 @@ void gatekeeper_state::finish(const fetched& got) {
       trouble = *error;
     else
       answer.user = std::make_shared<const user_info>(std::move(std::get<user_info>(parsed)));
+  } else if (status >= 300 && status < 400 && got.answer->location.find("/apps/app_api/harp/user-info") != std::string::npos) {
+    // Nextcloud sends a session without its SameSite cookies back to the same page: nobody is logged in
   } else if (status < 400 || status >= 500) {
     trouble = status == 0 ? got.answer->error : "status " + std::to_string(status);
   }

@@ -22,6 +22,9 @@ namespace harp {
 inline constexpr size_t user_lookups_max = 64;            // in flight at Nextcloud
 inline constexpr size_t user_lookup_waiters_max = 1024;   // requests behind one look-up
 inline constexpr unsigned user_lookups_per_second = 35;   // with the registry's 15: quality.md B03
+inline constexpr unsigned user_lookups_per_client_second = 10; // of one address (IPv6: /64) that nobody vouches for
+inline constexpr unsigned user_lookups_per_client_burst = 20;
+inline constexpr size_t client_budgets_max = 4'096; // then all begin anew
 inline constexpr size_t vouched_peers_max = 256;
 inline constexpr std::chrono::milliseconds gatekeeper_tick{250};
 inline constexpr size_t bans_published_at_once_max = 256; // a larger table is published on the tick
@@ -58,6 +61,7 @@ private:
   void finish(const fetched& got);
   void tick();
   void publish_bans();
+  [[nodiscard]] bool may_look_up(const ip_address& client);
   [[nodiscard]] bool exempt(const ip_address& client) const;
   [[nodiscard]] int64_t now_ms() const;
 
@@ -68,6 +72,7 @@ private:
   net_port* port_ = nullptr;
   std::unique_ptr<ban_list> bans_;
   call_budget budget_{user_lookups_per_second, user_lookups_per_second};
+  std::unordered_map<ip_address, call_budget> client_budgets_; // by ban key
   uint64_t last_token_ = 0;
   std::unordered_map<uint64_t, lookup> lookups_;
   std::map<credential_hash, uint64_t> by_key_;

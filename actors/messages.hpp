@@ -33,6 +33,7 @@ struct user_question {
     credential_hash key{};
     bool may_keep = false; // a cookie came: the answer may be reused
     std::string app_id;    // lower case
+    ip_address client;     // whose look-up it is: one client gets a share only
     std::vector<std::pair<std::string, std::string>> fields; // for Nextcloud; secret
   };
   std::shared_ptr<const content> data;

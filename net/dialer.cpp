@@ -1,14 +1,21 @@
 #include "net/dialer.hpp"
 
 #include "net/socket_stream.hpp"
+#include "net/waiter.hpp"
 #include "storage/types.hpp"
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <netdb.h>
 
 #include <algorithm>
+#include <mutex>
+#include <utility>
 
 namespace harp::net {
 
@@ -42,10 +49,62 @@ asio::awaitable<dial_result> connect_one(loop& on, asio::generic::stream_protoco
   co_return result;
 }
 
-std::string without_brackets(std::string host) {
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-    return host.substr(1, host.size() - 2);
-  return host;
+/// getaddrinfo() blocks and cannot be interrupted: a few threads, so that one silent name server does not hold up all names.
+/// Never joined: a look-up that hangs must not hold up the end of the process.
+asio::thread_pool& resolver_threads() {
+  static auto* const threads = new asio::thread_pool{resolver_threads_max};
+  return *threads;
+}
+
+/// One look-up, shared by the thread that makes it and the coroutine that waits for it.
+class lookup {
+public:
+  void run(const std::string& host) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_ADDRCONFIG;
+    addrinfo* found = nullptr;
+    std::vector<std::string> addresses;
+    if (getaddrinfo(host.c_str(), nullptr, &hints, &found) == 0) {
+      for (auto* entry = found; entry != nullptr; entry = entry->ai_next) {
+        char text[NI_MAXHOST];
+        if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0)
+          addresses.emplace_back(text);
+      }
+      freeaddrinfo(found);
+    }
+    finish(std::move(addresses));
+  }
+  void finish(std::vector<std::string> addresses) {
+    std::lock_guard lock{mutex_};
+    if (std::exchange(done_, true))
+      return;
+    addresses_ = std::move(addresses);
+    whom_.resume(true);
+  }
+  void wait(waiter whom) {
+    std::lock_guard lock{mutex_};
+    whom_ = std::move(whom);
+    if (done_)
+      whom_.resume(true);
+  }
+  std::vector<std::string> take() {
+    std::lock_guard lock{mutex_};
+    return std::move(addresses_);
+  }
+
+private:
+  std::mutex mutex_;
+  bool done_ = false;
+  std::vector<std::string> addresses_;
+  waiter whom_;
+};
+
+void drop_brackets(std::string& host) {
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host.pop_back();
+    host.erase(0, 1);
+  }
 }
 
 } // namespace
@@ -58,14 +117,13 @@ asio::awaitable<std::vector<std::string>> dialer::resolve(std::string host) {
     co_return found->second.addresses;
   if (names_.size() >= resolved_names_max)
     names_.clear();
-  asio::ip::tcp::resolver resolver{loop_.io()};
-  deadline timer{loop_, [&resolver] { resolver.cancel(); }};
+  auto asked = std::make_shared<lookup>();
+  auto name = std::make_shared<const std::string>(host);
+  asio::post(resolver_threads(), [asked, name] { asked->run(*name); });
+  deadline timer{loop_, [asked] { asked->finish({}); }};
   timer.in(resolve_limit);
-  auto [error, found] = co_await resolver.async_resolve(host, "", nothrow);
-  std::vector<std::string> addresses;
-  if (!error)
-    for (const auto& entry : found)
-      addresses.push_back(entry.endpoint().address().to_string());
+  co_await suspend([asked](waiter whom) { asked->wait(std::move(whom)); });
+  auto addresses = asked->take();
   std::stable_partition(addresses.begin(), addresses.end(),
                         [](const std::string& text) { return text.find(':') == text.npos; });
   addresses.resize(std::min(addresses.size(), addresses_per_name_max));
@@ -76,7 +134,7 @@ asio::awaitable<std::vector<std::string>> dialer::resolve(std::string host) {
 asio::awaitable<dial_result> dialer::tcp(std::string host, uint16_t port, milliseconds limit) {
   dial_result result;
   result.error = dial_error::unresolvable;
-  host = without_brackets(std::move(host));
+  drop_brackets(host);
   auto addresses = co_await resolve(host);
   for (const auto& address : addresses) {
     asio::ip::tcp::endpoint to{asio::ip::make_address(address), port};

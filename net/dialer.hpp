@@ -15,6 +15,7 @@ inline constexpr size_t resolved_names_max = 1024;
 inline constexpr size_t addresses_per_name_max = 4;
 inline constexpr seconds resolved_life{5}; // good and bad answers alike (appapi-harp.md FR3, FR4)
 inline constexpr seconds resolve_limit{10};
+inline constexpr size_t resolver_threads_max = 4;
 
 enum class dial_error : uint8_t { none, unresolvable, refused, timeout, failed };
 

@@ -25,6 +25,7 @@ public:
   void close(bool reset = false) override { inner_->close(reset); }
   [[nodiscard]] bool peer_gone() override { return inner_->peer_gone(); }
   [[nodiscard]] bool peer_finished() override { return inner_->peer_finished(); }
+  [[nodiscard]] bool is_silent() override { return inner_->is_silent(); }
   [[nodiscard]] std::string failure() const override { return inner_->failure(); }
 
 protected:
@@ -46,6 +47,8 @@ public:
   asio::awaitable<bool> wait_readable() override {
     return first_.empty() ? inner_->wait_readable() : at_once();
   }
+
+  [[nodiscard]] bool is_silent() override { return first_.empty() && inner_->is_silent(); }
 
 private:
   static asio::awaitable<bool> at_once() { co_return true; }

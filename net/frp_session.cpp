@@ -4,8 +4,11 @@
 
 #include "net/frp_layer.hpp"
 #include "net/log.hpp"
+#include "net/relay.hpp"
 #include "net/socket_stream.hpp"
 
+#include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <optional>
@@ -83,6 +86,8 @@ private:
   asio::awaitable<void> log_in(std::shared_ptr<frp::channel> control, frp::login asked);
   asio::awaitable<frp_login_answer> judge(uint64_t id, const frp::login& asked);
   asio::awaitable<void> refuse(std::shared_ptr<frp::channel> control, std::string error);
+  stream_ptr for_any_thread(stream_ptr secured);
+  static asio::awaitable<void> carry(loop& on, stream_ptr a, stream_ptr b);
   void accept_work(std::shared_ptr<frp::channel> from, const frp::new_work_conn& said);
   void log_refusal(std::string_view cause) const;
 
@@ -207,8 +212,11 @@ asio::awaitable<void> frp_connection::classify(stream_ptr opened) {
     co_await log_in(from, std::move(*asked));
   else if (got.end.empty() && work)
     accept_work(from, *work);
-  else
+  else {
+    if (!login_seen_ && got.end.find("unknown message type") != std::string::npos)
+      log_refusal("not frp wire v1 (transport.wireProtocol must be \"v1\")");
     from->close(true);
+  }
 }
 
 asio::awaitable<frp_login_answer> frp_connection::judge(uint64_t id, const frp::login& said) {
@@ -293,11 +301,28 @@ asio::awaitable<void> frp_connection::refuse(std::shared_ptr<frp::channel> contr
     mux_->close("login refused");
 }
 
+/// A TLS stream belongs to its loop's thread, but its user may sit on another: it gets one end of a socket pair, which any
+/// thread may use, and this loop relays.
+stream_ptr frp_connection::for_any_thread(stream_ptr secured) {
+  asio::local::stream_protocol::socket near{on_.io()};
+  asio::local::stream_protocol::socket far{on_.io()};
+  error_code failure;
+  asio::local::connect_pair(near, far, failure);
+  if (failure)
+    return secured; // out of descriptors: the next read or write of it says so
+  launch(on_.executor(), carry(on_, std::move(secured), make_socket_stream(std::move(near))), "work connection");
+  return make_socket_stream(std::move(far));
+}
+
+asio::awaitable<void> frp_connection::carry(loop& on, stream_ptr a, stream_ptr b) {
+  co_await relay(on, *a, *b, {});
+}
+
 void frp_connection::accept_work(std::shared_ptr<frp::channel> from,
                                  const frp::new_work_conn& said) {
   const auto of = mux_ ? tunnel_ : server_.without_mux(said.run_id);
   if (of && frp::equal_in_constant_time(of->run_id(), said.run_id)) {
-    of->park(from->release());
+    of->park(mux_ || !tls_ ? from->release() : for_any_thread(from->release()));
     return;
   }
   frp::start_work_conn no;

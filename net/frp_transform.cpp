@@ -29,6 +29,7 @@ public:
     }
   }
 
+  [[nodiscard]] bool is_silent() override { return stream::is_silent() && inner_->is_silent(); }
   io_result try_read(std::span<char> into) override {
     return unpack_ ? read_packed(into) : read_wire(into);
   }

@@ -17,11 +17,10 @@ namespace {
 /// True while a parked stream is open and silent. One that ended, or spoke before it was told to
 /// (frp.md 6), is closed.
 bool quiet(stream& parked) {
-  char unexpected = 0;
-  const io_status seen = parked.try_read({&unexpected, 1}).status;
-  if (seen == io_status::again)
+  if (parked.is_silent())
     return true;
-  parked.close(seen != io_status::eof);
+  char unexpected = 0;
+  parked.close(parked.try_read({&unexpected, 1}).status != io_status::eof); // what spoke is reset
   return false;
 }
 

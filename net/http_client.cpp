@@ -66,8 +66,7 @@ stream_ptr http_client::take(const http_url& url) {
       continue;
     auto taken = std::move(it->stream);
     idle_.erase(it);
-    char unexpected;
-    if (taken->try_read({&unexpected, 1}).status == io_status::again)
+    if (taken->is_silent())
       return taken;
     return nullptr;
   }
@@ -211,8 +210,10 @@ asio::awaitable<fetch_answer> http_client::fetch(fetch_request request) {
     if (result.stale)
       result = co_await attempt(request, deadline_at, false);
     bool redirect = result.answer.status >= 301 && result.answer.status <= 308 && !result.location.empty();
-    if (!redirect)
+    if (!redirect || !request.follow_redirects) {
+      result.answer.location = std::move(result.location);
       co_return std::move(result.answer);
+    }
     auto next = result.location.starts_with('/') ? std::optional{request.url} : http_url::parse(result.location);
     if (next && result.location.starts_with('/'))
       next->target = result.location;

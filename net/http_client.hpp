@@ -40,11 +40,13 @@ struct fetch_request {
   milliseconds connect_limit{5'000};
   milliseconds total_limit{25'000};
   size_t body_bytes_max = 1u << 20;
+  bool follow_redirects = true; // within the origin only
 };
 
 struct fetch_answer {
   int status = 0;    // 0: no answer
   std::string body;
+  std::string location; // of a redirect that was not followed
   std::string error; // words for the log when status is 0; no secrets
 };
 

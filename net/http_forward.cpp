@@ -136,7 +136,7 @@ asio::awaitable<bool> http_forward::run() {
     if (keep_upstream_)
       session_.lane_.pool.keep(*exchange_.decision.to, std::move(upstream_));
     if (!keep_client_)
-      session_.client_->shutdown_write();
+      session_.end_answers();
     co_return keep_client_;
   }
   co_return false; // not reached: the second round never continues

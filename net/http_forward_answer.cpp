@@ -195,11 +195,8 @@ bool http_forward::upgrade_is_sound() const {
   const auto& answer = exchange_.answer;
   if (!head.upgrade_websocket || !exchange_.decision.allow_upgrade)
     return false;
-  auto token = answer.value(field_id::upgrade);
-  static constexpr std::string_view websocket = "websocket";
-  bool named = std::equal(token.begin(), token.end(), websocket.begin(), websocket.end(),
-                          [](char a, char b) { return (a | 0x20) == b; });
-  return named && answer.value(field_id::sec_websocket_accept) == websocket_accept(head.value(field_id::sec_websocket_key));
+  return answer.upgrade_websocket
+         && answer.value(field_id::sec_websocket_accept) == websocket_accept(head.value(field_id::sec_websocket_key));
 }
 
 asio::awaitable<http_forward::outcome> http_forward::pass_upgrade() {
@@ -212,12 +209,15 @@ asio::awaitable<http_forward::outcome> http_forward::pass_upgrade() {
   answer_begun_ = true;
   std::string_view early{exchange_.back.data() + answer_head_bytes_, exchange_.back_bytes - answer_head_bytes_};
   write_limit_.in(session_.lane_.front.limits().client);
+  // Frames that came with the request: behind its head, or behind its (empty) body.
   bool sent = co_await write_all(*session_.client_, reply, early)
-              && co_await write_all(*upstream_, exchange_.behind_head());
+              && co_await write_all(*upstream_, exchange_.behind_head(), session_.early_);
+  session_.early_.clear();
   write_limit_.off();
   if (!sent)
     co_return outcome::broken;
   exchange_.in_bytes = exchange_.head_bytes;
+  session_.upgraded_for_ = exchange_.decision.client;
   session_.upgraded_ = std::move(upstream_);
   co_return outcome::upgraded;
 }

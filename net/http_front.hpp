@@ -20,13 +20,13 @@ struct http_limits {
   milliseconds connect{30'000};    // to the upstream
   milliseconds server{1'800'000};  // silence of the upstream before and inside its answer
   milliseconds tunnel{1'800'000};  // silence after an upgrade; 0 = none
-  size_t connections_max = 8192;   // further ones wait in the listen queue
   bool access_log = false;
 };
 
 inline constexpr size_t body_rate_min = 32;            // bytes/s a client must send while a body is due ...
 inline constexpr seconds body_rate_window{30};         // ... over this time (quality.md H10)
 inline constexpr size_t discarded_body_max = 256 * 1024; // read and thrown away after a refusal, to keep the connection
+inline constexpr seconds linger_limit{2};              // for a client to take the last answer and end
 inline constexpr size_t spare_exchanges_max = 64;      // per loop
 
 class http_front;

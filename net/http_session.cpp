@@ -41,7 +41,28 @@ asio::awaitable<void> http_session::run() {
   limit_.off();
   if (upgraded_)
     co_await relay_upgraded();
+  if (ended_by_us_)
+    co_await let_client_read();
   client_->close(reset_);
+}
+
+/// After our end: a close with unread bytes of the client would take the answer away from it.
+asio::awaitable<void> http_session::let_client_read() {
+  limit_.in(lane_.front.limits().client);
+  if (!co_await client_->wait_writable()) // TLS: until the last record is out
+    co_return;
+  limit_.in(linger_limit);
+  size_t dropped = 0;
+  while (dropped <= discarded_body_max) {
+    bool readable = co_await client_->wait_readable();
+    if (!readable)
+      co_return;
+    buffer space{lane_.on, buffer_bytes};
+    auto got = client_->try_read({space.data(), space.size()});
+    if (got.status != io_status::ok && got.status != io_status::again)
+      co_return;
+    dropped += got.bytes;
+  }
 }
 
 asio::awaitable<void> http_session::relay_upgraded() {
@@ -52,7 +73,7 @@ asio::awaitable<void> http_session::relay_upgraded() {
   auto end = co_await relay(lane_.on, *client_, *upgraded_, options);
   numbers.ws_open.fetch_sub(1, std::memory_order_relaxed);
   log(log_level::info, "HARP-W001", "ws", "upgraded connection ended",
-      {{"client", from_.peer.to_string()},
+      {{"client", upgraded_for_.to_string()},
        {"reason", end.reason},
        {"bytes_from_client", end.bytes_from_a},
        {"bytes_from_upstream", end.bytes_from_b},
@@ -98,10 +119,7 @@ asio::awaitable<bool> http_session::read_head() {
   limit_.in(lane_.front.limits().client);
   if (early_.empty() && !co_await client_->wait_readable())
     co_return false;
-  exchange_ = lane_.borrow();
-  std::memcpy(exchange_->in.data(), early_.data(), early_.size()); // early_ came out of such a buffer
-  exchange_->in_bytes = early_.size();
-  early_.clear();
+  take_early();
   for (;;) {
     auto parsed = parse_more();
     if (parsed.status == parse_status::done) {
@@ -112,7 +130,7 @@ asio::awaitable<bool> http_session::read_head() {
       co_return co_await refuse_head(parsed.http_status, parsed.reason);
     auto& in = exchange_->in;
     if (exchange_->in_bytes == in.size())
-      in.resize(std::min(in.size() * 2, head_bytes_max));
+      in.resize(std::min(in.size() * 2, head_bytes_max + 1)); // one byte more: the parser says what is too long
     auto got = client_->try_read({in.data() + exchange_->in_bytes, in.size() - exchange_->in_bytes});
     if (got.status == io_status::ok) {
       if (phase_ == phase::idle) {
@@ -134,13 +152,19 @@ asio::awaitable<bool> http_session::wait_for_more() {
   early_.assign(exchange_->in.data(), exchange_->in_bytes);
   lane_.give_back(std::move(exchange_));
   bool readable = co_await client_->wait_readable();
+  take_early();
+  co_return readable;
+}
+
+/// Borrows an exchange and puts into it what has arrived already.
+void http_session::take_early() {
   exchange_ = lane_.borrow();
-  if (exchange_->in.size() < early_.size() + 1)
-    exchange_->in.resize(std::min(head_bytes_max, early_.size() * 2));
-  std::memcpy(exchange_->in.data(), early_.data(), early_.size());
+  auto& in = exchange_->in;
+  if (in.size() < early_.size())
+    in.resize(early_.size()); // a relay buffer's worth of pipelined bytes at most
+  std::memcpy(in.data(), early_.data(), early_.size());
   exchange_->in_bytes = early_.size();
   early_ = std::string{};
-  co_return readable;
 }
 
 asio::awaitable<bool> http_session::refuse_head(int status, std::string_view reason) {
@@ -164,12 +188,12 @@ asio::awaitable<bool> http_session::collect_body() {
   body_reader reader{*client_, exchange.head.body, exchange.head.content_length, exchange.behind_head()};
   std::string body;
   std::string_view piece;
+  limit_.in(lane_.front.limits().client); // for all of it: such bodies are small
   for (;;) {
     auto step = reader.try_next(exchange.back, piece);
     if (step == body_reader::result::end)
       break;
     if (step == body_reader::result::again) {
-      limit_.in(lane_.front.limits().client);
       if (!co_await client_->wait_readable())
         co_return false;
     } else if (step == body_reader::result::failed) {
@@ -239,7 +263,7 @@ asio::awaitable<bool> http_session::respond() {
   limit_.off();
   finished(decision.status, decision.body.size());
   if (sent && !keep)
-    client_->shutdown_write();
+    end_answers();
   co_return sent && keep;
 }
 
@@ -282,6 +306,11 @@ asio::awaitable<bool> http_session::answer_error(int status, std::string_view ca
   decision.body += cause;
   decision.body += "\n</body></html>\n";
   co_return co_await respond();
+}
+
+void http_session::end_answers() {
+  client_->shutdown_write();
+  ended_by_us_ = true;
 }
 
 void http_session::finished(int status, uint64_t bytes) {

@@ -36,6 +36,9 @@ private:
   void finished(int status, uint64_t bytes);
   void client_late();
   asio::awaitable<void> relay_upgraded();
+  void take_early();
+  void end_answers();
+  asio::awaitable<void> let_client_read();
 
   http_lane& lane_;
   stream_ptr client_;
@@ -46,10 +49,12 @@ private:
   clock::time_point head_began_{};
   clock::time_point began_{};
   deadline limit_;         // what the client owes us
+  ip_address upgraded_for_; // the client behind trusted proxies
   stream_ptr upgraded_;    // the upstream after a WebSocket upgrade
   phase phase_ = phase::idle;
   bool late_ = false;
   bool reset_ = false;
+  bool ended_by_us_ = false; // an answer said that it is the last one
 };
 
 } // namespace harp::net

@@ -33,6 +33,25 @@ ip_address plain(const asio::ip::address& address) {
   return ip_address::from_bytes(v6.to_bytes());
 }
 
+/// One slot, free again when this is gone.
+class held_slot {
+public:
+  explicit held_slot(std::shared_ptr<connection_slots> of) : of_(std::move(of)) { ++of_->used; }
+  held_slot(held_slot&&) = default;
+  held_slot& operator=(held_slot&&) = delete;
+  ~held_slot() {
+    if (of_)
+      --of_->used;
+  }
+
+private:
+  std::shared_ptr<connection_slots> of_;
+};
+
+asio::awaitable<void> in_slot([[maybe_unused]] held_slot slot, asio::awaitable<void> work) {
+  co_await std::move(work);
+}
+
 } // namespace
 
 listener::listener(runtime& loops, tcp::acceptor acceptor) : loops_(loops), acceptor_(std::move(acceptor)) {}
@@ -59,9 +78,9 @@ std::variant<std::shared_ptr<listener>, std::string> listener::open(runtime& loo
   return std::shared_ptr<listener>{new listener{loops, std::move(acceptor)}};
 }
 
-void listener::start(connection_handler handler, std::function<bool()> has_room, std::string what) {
+void listener::start(connection_handler handler, std::shared_ptr<connection_slots> slots, std::string what) {
   handler_ = std::move(handler);
-  has_room_ = std::move(has_room);
+  slots_ = std::move(slots);
   what_ = std::move(what);
   launch(loops_.at(0).executor(), accept_all(shared_from_this()), "accept " + what_);
 }
@@ -70,7 +89,7 @@ asio::awaitable<void> listener::accept_all(std::shared_ptr<listener> self) {
   asio::steady_timer pause{self->loops_.at(0).io()};
   size_t next = 0;
   while (!self->stopped_) {
-    if (self->has_room_ && !self->has_room_()) {
+    if (self->slots_->used >= self->slots_->max) {
       log(log_level::warn, "HARP-F010", "front", "not accepting for now: all connection slots are in use",
           {{"listener", self->what_},
            {"cause", "too many open connections for the descriptor limit"},
@@ -96,7 +115,7 @@ asio::awaitable<void> listener::accept_all(std::shared_ptr<listener> self) {
       continue;
     watch_for_silence(socket.native_handle());
     auto work = self->handler_(on, generic_socket{std::move(socket)}, plain(peer.address()), peer.port());
-    launch(on.executor(), std::move(work), self->what_);
+    launch(on.executor(), in_slot(held_slot{self->slots_}, std::move(work)), self->what_);
   }
 }
 

@@ -20,6 +20,13 @@ inline constexpr int listen_backlog = 1024;
 
 using generic_socket = asio::generic::stream_protocol::socket;
 
+/// How many connections may be open at a time, over all listeners that share it.
+struct connection_slots {
+  explicit connection_slots(size_t most) : max(most) {}
+  const size_t max;
+  std::atomic<size_t> used{0};
+};
+
 /// What happens with an accepted connection, on the loop it was dealt to.
 using connection_handler = std::function<asio::awaitable<void>(loop&, generic_socket, ip_address peer, uint16_t port)>;
 
@@ -29,8 +36,8 @@ public:
   /// Binds and listens, or returns why not in words. Port 0 takes a free one.
   static std::variant<std::shared_ptr<listener>, std::string> open(runtime& loops, const std::string& host, uint16_t port,
                                                                    bool v6_only);
-  /// Starts accepting. `has_room` is asked before each accept; false pauses.
-  void start(connection_handler handler, std::function<bool()> has_room, std::string what);
+  /// Starts accepting. A connection holds a slot from its accept until its handler ends; without a free one accepting pauses.
+  void start(connection_handler handler, std::shared_ptr<connection_slots> slots, std::string what);
   /// Stops accepting and frees the address. Thread-safe, may be called twice.
   void stop();
   /// The address in use: `127.0.0.1:8780`, `[::1]:8780`.
@@ -44,7 +51,7 @@ private:
   runtime& loops_;
   asio::ip::tcp::acceptor acceptor_;
   connection_handler handler_;
-  std::function<bool()> has_room_;
+  std::shared_ptr<connection_slots> slots_;
   std::string what_;
   std::atomic<bool> stopped_{false};
 };

@@ -151,12 +151,16 @@ public:
     auto now = std::chrono::steady_clock::now();
     write_repeats(fold_.expired(now));
     bool folds = level >= log_level::warn;
-    if (folds && !fold_.admit(code, msg, now))
+    what_.assign(msg);
+    for (const auto& given : fields) // other causes are other events
+      if (auto* cause = std::get_if<std::string_view>(&given.value.value); cause && given.key == "cause")
+        what_.append(": ").append(*cause);
+    if (folds && !fold_.admit(code, what_, now))
       return;
     inside_.clear();
     form_.head(inside_, level, code, comp, msg);
     if (folds)
-      remember(code, msg, fields);
+      remember(code, what_, fields);
     for (const auto& given : fields)
       form_.field(inside_, given);
     logger_.log(spdlog::level::info, spdlog::string_view_t{form_.whole(inside_)});
@@ -189,6 +193,7 @@ private:
   std::mutex mutex_;
   line_form form_{true};
   log_fold fold_;
+  std::string what_; // message and cause of the line in hand
   std::string inside_;
   spdlog::logger logger_;
 };

@@ -99,6 +99,7 @@ asio::awaitable<void> pump(relay_state& state, stream& from, stream& to, uint64_
     to.shutdown_write();
   state.half_closed = true; // the other direction may still talk, but not be silent for long
   state.touch();
+  co_await to.wait_writable(); // TLS: until the last record is out
 }
 
 } // namespace

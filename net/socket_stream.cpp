@@ -150,6 +150,18 @@ bool socket_stream::peer_gone() {
   return (probe.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
+bool socket_stream::peer_finished() {
+  if (error_ != 0)
+    return true;
+  pollfd probe{socket_.native_handle(), POLLRDHUP, 0};
+  return ::poll(&probe, 1, 0) > 0;
+}
+
+bool socket_stream::is_silent() {
+  char unexpected = 0;
+  return error_ == 0 && ::recv(socket_.native_handle(), &unexpected, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && would_block(errno);
+}
+
 std::string socket_stream::failure() const {
   return error_ == 0 ? std::string{}
                      : error_code{error_, boost::system::system_category()}.message();

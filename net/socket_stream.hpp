@@ -25,6 +25,8 @@ public:
   void close(bool reset = false) override;
   /// One poll() without waiting; a peer that only ended its own direction is not gone.
   [[nodiscard]] bool peer_gone() override;
+  [[nodiscard]] bool peer_finished() override;
+  [[nodiscard]] bool is_silent() override;
   [[nodiscard]] std::string failure() const override;
 
 private:

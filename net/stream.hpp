@@ -55,6 +55,12 @@ public:
   [[nodiscard]] virtual bool peer_gone() { return false; }
   /// True when the peer is known to have ended its direction, be it read up to there or not. A cheap probe as well.
   [[nodiscard]] virtual bool peer_finished() { return peer_gone(); }
+  /// True when the stream is open and the peer has neither sent anything unread nor ended: what an idle kept connection must
+  /// be. Always asks anew; takes no byte unless the answer is false.
+  [[nodiscard]] virtual bool is_silent() {
+    char unexpected = 0;
+    return try_read({&unexpected, 1}).status == io_status::again;
+  }
   /// Why the stream failed, in words for a log line. Empty while it has not.
   [[nodiscard]] virtual std::string failure() const { return {}; }
 };

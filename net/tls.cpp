@@ -136,6 +136,8 @@ public:
   void cancel() override { core_->cancel(); }
   void close(bool reset) override { core_->close(reset); }
   [[nodiscard]] bool peer_gone() override { return core_->peer_gone(); }
+  [[nodiscard]] bool peer_finished() override { return core_->peer_finished(); }
+  [[nodiscard]] bool is_silent() override { return core_->is_silent(); }
   [[nodiscard]] std::string failure() const override { return core_->failure(); }
 
 private:

@@ -37,6 +37,11 @@ public:
   void close(bool reset);
   [[nodiscard]] bool half_closes() const;
   [[nodiscard]] bool peer_gone() { return closed_ || inner_->peer_gone(); }
+  [[nodiscard]] bool peer_finished() { return closed_ || inner_->peer_finished(); }
+  /// A record that carries nothing for us counts as a sound: rare, and then a kept connection is only given up.
+  [[nodiscard]] bool is_silent() {
+    return !closed_ && !end_ && !write_failed_ && SSL_has_pending(ssl_.get()) == 0 && inner_->is_silent();
+  }
   [[nodiscard]] std::string failure() const;
 
   // The BIO below OpenSSL calls these; results are those of BIO_read and BIO_write.

@@ -48,9 +48,7 @@ stream_ptr upstream_pool::take(const upstream& to) {
     auto connection = std::move(known->idle.back().connection);
     known->idle.pop_back();
     --idle_count_;
-    char unexpected;
-    // An idle connection has nothing to say: bytes or an end mean that it must not be used again.
-    if (connection->try_read({&unexpected, 1}).status == io_status::again)
+    if (connection->is_silent()) // bytes or an end mean that it must not be used again
       return connection;
   }
   return nullptr;

@@ -41,7 +41,7 @@ struct request {
   }
 
   [[nodiscard]] decision decided(const decision_answers& answers = {}) const {
-    decision_facts facts{head, client, shared_key, banned, exempt};
+    decision_facts facts{head, client, shared_key, banned};
     return decide(facts, all_answers.emplace_back(answers));
   }
   [[nodiscard]] next_step step(const decision_answers& answers = {}) const {
@@ -53,7 +53,6 @@ struct request {
   ip_address client = ip_address::parse("203.0.113.9").value();
   std::string shared_key{right_key};
   bool banned = false;
-  bool exempt = false;
 };
 
 inline std::shared_ptr<exapp_record> record_of(std::string_view routes,

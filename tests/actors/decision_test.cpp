@@ -35,21 +35,6 @@ CAF_TEST(wrong_key_does_not_pass_a_ban) {
   }
 }
 
-CAF_TEST(exempt_client_is_neither_banned_nor_counted) {
-  request asked("/exapps/app/public");
-  asked.banned = true;
-  asked.exempt = true;
-  CAF_CHECK(asked.step(known()) == next_step::forward);
-  for (std::string_view target : {"/x", "/exapps/app/nothing", "/exapps/app/user",
-                                  "/exapps/app/init", "/exapps/app_api/info", "/exapps/app/.."}) {
-    request bad(target);
-    bad.exempt = true;
-    auto made = bad.decided(known());
-    CAF_CHECK(made.step != next_step::forward && made.step != next_step::control);
-    CAF_CHECK(is_counted(made, 0));
-  }
-}
-
 CAF_TEST(faulty_paths_are_dropped_and_counted_unless_the_key_is_right) {
   for (std::string target :
        {"/exapps/app/..%2fx", "/exapps/app/%2e%2E/", "/exapps/app/..", "/exapps/app/.%2E",

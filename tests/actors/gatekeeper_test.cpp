@@ -29,8 +29,9 @@ struct world : testing::actor_world {
     drain();
   }
 
-  user_question question(unsigned char who, bool may_keep = true) {
+  user_question question(unsigned char who, bool may_keep = true, const char* client = "10.0.0.1") {
     auto data = std::make_shared<user_question::content>();
+    data->client = *ip_address::parse(client);
     data->key[0] = who;
     data->may_keep = may_keep;
     data->app_id = "talk";
@@ -136,6 +137,15 @@ CAF_TEST(look_ups_are_bounded_and_recover) {
   pass(1s);
   ask_user(question(201));
   CAF_CHECK_EQUAL(port.calls.size(), 1u);
+}
+
+CAF_TEST(one_client_gets_a_share_of_the_look_ups) {
+  for (unsigned char who = 0; who < user_lookups_per_client_burst; ++who)
+    ask_user(question(who, true, "192.0.2.1"));
+  CAF_CHECK_EQUAL(port.calls.size(), user_lookups_per_client_burst);
+  CAF_CHECK_EQUAL(name_of(ask_user(question(100, true, "192.0.2.1"))), "busy");
+  ask_user(question(101, true, "192.0.2.2"));
+  CAF_CHECK_EQUAL(port.calls.size(), user_lookups_per_client_burst + 1);
 }
 
 CAF_TEST(key_and_credential_open_tunnels_everything_else_does_not) {

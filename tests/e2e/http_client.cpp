@@ -265,16 +265,10 @@ std::string pattern_sha256(uint64_t bytes) {
     EVP_DigestUpdate(context.get(), block.data(), now);
     left -= now;
   }
-  unsigned char sum[EVP_MAX_MD_SIZE];
+  std::string sum(EVP_MAX_MD_SIZE, '\0');
   unsigned count = 0;
-  EVP_DigestFinal_ex(context.get(), sum, &count);
-  static constexpr std::string_view digits = "0123456789abcdef";
-  std::string out;
-  for (unsigned i = 0; i < count; ++i) {
-    out += digits[sum[i] >> 4];
-    out += digits[sum[i] & 15];
-  }
-  return out;
+  EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(sum.data()), &count);
+  return hex(std::string_view{sum}.substr(0, count));
 }
 
 } // namespace harp::e2e

@@ -92,15 +92,12 @@ void write_file(const std::string& path, std::string_view text) {
   std::ofstream{path, std::ios::binary | std::ios::trunc} << text;
 }
 
-std::string sha256(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> sum{};
-  unsigned count = 0;
-  EVP_Digest(bytes.data(), bytes.size(), sum.data(), &count, EVP_sha256(), nullptr);
+std::string hex(std::string_view bytes) {
   static constexpr std::string_view digits = "0123456789abcdef";
   std::string out;
-  for (unsigned i = 0; i < count; ++i) {
-    out += digits[sum[i] >> 4];
-    out += digits[sum[i] & 15];
+  for (unsigned char byte : bytes) {
+    out += digits[byte >> 4];
+    out += digits[byte & 15];
   }
   return out;
 }

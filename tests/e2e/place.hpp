@@ -40,8 +40,7 @@ private:
 
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, std::string_view text);
-/// Lower-case hex of SHA-256.
-std::string sha256(std::string_view bytes);
+std::string hex(std::string_view bytes);
 std::string base64(std::string_view text);
 
 /// Polls `ready` every 20 ms until it is true; false when `limit` is over first. For conditions,

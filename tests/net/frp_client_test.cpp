@@ -191,7 +191,7 @@ struct pair_of_nodes {
     CAF_REQUIRE(std::holds_alternative<std::shared_ptr<listener>>(made));
     auto out = std::get<std::shared_ptr<listener>>(made);
     out->start(
-        std::move(handler), [] { return true; }, "test");
+        std::move(handler), std::make_shared<connection_slots>(100), "test");
     return out;
   }
 

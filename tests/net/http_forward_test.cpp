@@ -149,6 +149,11 @@ CAF_TEST(an_answer_before_the_end_of_the_body_closes) {
   CAF_CHECK(starts(got(), "HTTP/1.1 413 "));
   CAF_CHECK(client->ended());
   CAF_CHECK(up().ended());
+  CAF_CHECK_EQUAL(client->try_write("more of the body, nobody wants it").bytes, 33u); // and yet no reset for 2 s
+  pass(1s);
+  CAF_CHECK_EQUAL(front->connections(), 1u);
+  pass(2s);
+  CAF_CHECK_EQUAL(front->connections(), 0u);
 }
 
 CAF_TEST(a_dead_kept_connection_is_replaced_for_repeatable_requests) {
@@ -314,6 +319,31 @@ CAF_TEST(an_idle_websocket_ends_at_its_own_limit_and_never_with_zero) {
     client.reset();
     app->far_ends.clear();
     poll();
+  }
+}
+
+CAF_TEST(much_that_is_pipelined_behind_a_body_fits) {
+  connect();
+  send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n");
+  up().take_all();
+  send(std::string(20'000, 'b') + "GET /next HTTP/1.1\r\nHost: h\r\nX: " + std::string(40'000, 'x') + "\r\n\r\n");
+  CAF_CHECK_EQUAL(up().take_all().size(), 20'000u);
+  reply(hello);
+  CAF_CHECK_EQUAL(got(), hello_out);
+  CAF_CHECK(up().take_all().starts_with("GET /next "));
+}
+
+CAF_TEST(an_upgrade_needs_its_connection_option_and_one_token) {
+  const std::string ask = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  const std::string accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+  size_t at = 0;
+  for (auto fields : {"Upgrade: websocket\r\n", "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: foo\r\n",
+                      "Connection: Upgrade\r\nUpgrade: websocket, foo\r\n", "Connection: Upgrade\r\n"}) {
+    connect();
+    send(ask);
+    reply("HTTP/1.1 101 Switching Protocols\r\n"s + fields + accept, at++);
+    CAF_CHECK(starts(got(), "HTTP/1.1 502 "));
   }
 }
 

@@ -216,3 +216,22 @@ CAF_TEST(closed_stream_fails_at_once) {
   auto unopened = make_socket_stream(generic_socket{on.io()});
   CAF_CHECK(unopened->try_read(space).status == io_status::failed);
 }
+
+CAF_TEST(silence_is_asked_anew_right_after_a_read) {
+  runtime loops{1};
+  auto& on = loops.at(0);
+  std::array<two_streams, 2> pairs{unix_pair(on), tcp_pair(on)};
+  for (auto& [a, b] : pairs) {
+    CAF_CHECK(a->is_silent());
+    b->try_write("one");
+    CAF_CHECK(!a->is_silent());
+    CAF_CHECK_EQUAL(read_text(on, *a), "one"); // a small read: the next try_read() would spare its system call
+    CAF_CHECK(a->is_silent());
+    b->try_write("unasked");
+    CAF_CHECK(!a->is_silent());
+    CAF_CHECK_EQUAL(read_text(on, *a), "unasked");
+    b->close();
+    CAF_CHECK(!a->is_silent());
+    CAF_CHECK(a->peer_finished());
+  }
+}
