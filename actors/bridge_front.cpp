@@ -262,9 +262,8 @@ void bridge_front::forward(const decision& made, const inquiry& about, net::verd
   out.to = std::move(to);
 }
 
-void bridge_front::response_counted(const net::verdict& about) {
-  caf::anon_send(seam_.handles().gatekeeper, fail_atom_v,
-                 failure{about.client, failure_whole_tenths, "an answer of the app that it wants counted"});
+net::asio::awaitable<void> bridge_front::response_counted(const net::verdict& about) {
+  return count_failure(about.client, failure_whole_tenths, "an answer of the app that it wants counted");
 }
 
 void bridge_front::malformed(const net::connection_facts& from, std::string_view reason) {

@@ -28,7 +28,7 @@ public:
                                     net::verdict& out) override;
   net::asio::awaitable<void> complete(const net::request_head& head, const net::connection_facts& from,
                                       std::string body, net::verdict& out) override;
-  void response_counted(const net::verdict& about) override;
+  net::asio::awaitable<void> response_counted(const net::verdict& about) override;
   void malformed(const net::connection_facts& from, std::string_view reason) override;
 
 private:

@@ -83,8 +83,8 @@ public:
   /// After `read_body`: the whole body is here. Must not ask for the body again.
   virtual asio::awaitable<void> complete(const request_head& head, const connection_facts& from,
                                          std::string body, verdict& out) = 0;
-  /// The upstream answered with one of `counted_statuses`.
-  virtual void response_counted(const verdict& about) = 0;
+  /// The upstream answered with one of `counted_statuses`; awaited before the answer is passed on.
+  virtual asio::awaitable<void> response_counted(const verdict& about) = 0;
   /// The request was refused before it could be decided (400, 408, ...): for logs and metrics only.
   virtual void malformed(const connection_facts& from, std::string_view reason) = 0;
 };

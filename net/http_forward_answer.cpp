@@ -133,7 +133,7 @@ asio::awaitable<http_forward::outcome> http_forward::pass_body() {
   const auto& head = exchange_.head;
   const auto& decision = exchange_.decision;
   if (decision.counted_statuses && std::find(decision.counted_statuses->begin(), decision.counted_statuses->end(), status_) != decision.counted_statuses->end())
-    session_.lane_.front.gate().response_counted(decision);
+    co_await session_.lane_.front.gate().response_counted(decision);
   auto framing = answer.body;
   if (framing == body_kind::chunked || framing == body_kind::until_close)
     framing = head.minor_version >= 1 ? body_kind::chunked : body_kind::until_close;

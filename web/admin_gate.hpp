@@ -18,7 +18,7 @@ public:
                                     net::verdict& out) override;
   net::asio::awaitable<void> complete(const net::request_head& head, const net::connection_facts& from,
                                       std::string body, net::verdict& out) override;
-  void response_counted(const net::verdict&) override {}
+  net::asio::awaitable<void> response_counted(const net::verdict&) override { co_return; }
   void malformed(const net::connection_facts&, std::string_view) override {}
 
 private:
@@ -40,7 +40,7 @@ public:
                                     net::verdict& out) override;
   net::asio::awaitable<void> complete(const net::request_head& head, const net::connection_facts& from,
                                       std::string body, net::verdict& out) override;
-  void response_counted(const net::verdict&) override {}
+  net::asio::awaitable<void> response_counted(const net::verdict&) override { co_return; }
   void malformed(const net::connection_facts&, std::string_view) override {}
 };
 

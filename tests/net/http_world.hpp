@@ -54,7 +54,10 @@ public:
     out.body = "got " + body;
     co_return;
   }
-  void response_counted(const verdict&) override { ++counted; }
+  asio::awaitable<void> response_counted(const verdict&) override {
+    ++counted;
+    co_return;
+  }
   void malformed(const connection_facts&, std::string_view) override { ++bad; }
 
   std::function<void(const request_head&, verdict&)> decides;
