@@ -36,6 +36,7 @@ int bridge_node::run() {
   // Until watch_signals() listens there is nothing to end in order: files appear by rename, the kernel frees the lock.
   for (int number : {SIGTERM, SIGINT, SIGUSR1})
     std::signal(number, [](int) { _exit(web::exit_fine); });
+  std::signal(SIGHUP, SIG_IGN); // what is being read is fresh anyway
   auto error = start();
   if (!error.empty()) {
     net::log(log_level::error, "HARP-A002", "front", "the node cannot start",
