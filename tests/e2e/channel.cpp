@@ -197,4 +197,11 @@ int free_port() {
   return listener{}.port();
 }
 
+int free_exapp_port() {
+  int port = 23100 + getpid() % 700; // tests run side by side
+  while (port < 23990 && !listener{"127.0.0.1:" + std::to_string(port)}.open())
+    ++port;
+  return port;
+}
+
 } // namespace harp::e2e

@@ -65,5 +65,7 @@ private:
 
 /// A port on 127.0.0.1 that was free a moment ago, for programs that cannot be told 0.
 int free_port();
+/// The same among the ports that ExApps get (23000-23999): nobody else's listener may answer in a tunnel's place.
+int free_exapp_port();
 
 } // namespace harp::e2e

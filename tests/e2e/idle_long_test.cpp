@@ -26,9 +26,11 @@ CAF_TEST(ten_minutes_of_silence_close_nothing) {
   site direct;
   CAF_REQUIRE(direct.started());
   temp_dir dir;
+  int port = free_exapp_port();
   sample_app behind_tunnel{"unix:" + (dir / "app.sock")};
-  direct.nextcloud.put("tunnelled", sample_record(23000));
+  direct.nextcloud.put("tunnelled", sample_record(port));
   tunnel_settings settings;
+  settings.port = port;
   settings.proxy = "tunnelled";
   settings.to = "unix:" + (dir / "app.sock");
   settings.token = direct.harp.key();

@@ -30,14 +30,6 @@ struct fixture {
   }
 };
 
-/// A free port among those that ExApps get.
-std::string exapp_port_address() {
-  for (int port = 23100; port < 24000; ++port)
-    if (listener probe{"127.0.0.1:" + std::to_string(port)}; probe.open())
-      return probe.address();
-  return {};
-}
-
 } // namespace
 
 CAF_TEST_FIXTURE_SCOPE(refusals, fixture)
@@ -93,7 +85,7 @@ CAF_TEST(h06_ambiguous_paths_reach_nobody) {
 
 CAF_TEST(x23_signed_calls_for_an_app_unknown_to_nextcloud) {
   begin();
-  sample_app fresh{exapp_port_address()};
+  sample_app fresh{"127.0.0.1:" + std::to_string(free_exapp_port())};
   app_entry entry = world->app;
   entry.port = fresh.port();
   auto ask = [&](const app_entry& as, const std::string& key) {

@@ -11,6 +11,8 @@ using namespace harp::e2e;
 
 namespace {
 
+constexpr int first_port = 23300;
+
 struct fixture {
   temp_dir dir;
   nextcloud_stand_in nextcloud{"shared-key of the test"};
@@ -33,10 +35,10 @@ struct fixture {
   }
   void add(const tunnel_program& program, int index) {
     std::string name = "app" + std::to_string(index);
-    nextcloud.put(name, sample_record(23000 + index));
+    nextcloud.put(name, sample_record(first_port + index));
     tunnel_settings settings;
     settings.proxy = name;
-    settings.port = 23000 + index;
+    settings.port = first_port + index;
     settings.to = "unix:" + (dir / "app.sock");
     settings.token = harp->key();
     clients.push_back(std::make_unique<tunnel_client>(program, harp->frp(), settings));

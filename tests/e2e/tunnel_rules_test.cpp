@@ -102,17 +102,17 @@ CAF_TEST(check_05_ports_and_names) {
   begin();
   for (const auto& program : foreign_tunnel_programs()) {
     CAF_MESSAGE(program.name);
-    for (int port : {22999, 24100, 8780, 1}) {
+    for (int wrong : {22999, 24100, 8780, 1}) {
       auto settings = lawful();
-      settings.port = port;
+      settings.port = wrong;
       tunnel_client client{program, node_->frp(), settings};
       CAF_CHECK(client.says("port not allowed"));
       CAF_CHECK(client.program().running()); // the session stays
     }
     nextcloud.put("edge", sample_record(24099));
-    for (int port : {23000, 24099}) {
+    for (int edge : {23000, 24099}) {
       auto settings = lawful();
-      settings.port = port;
+      settings.port = edge;
       tunnel_client client{program, node_->frp(), settings};
       CAF_CHECK(until(10s, [&] { return node_->metric("harp_tunnel_sessions") == 1; }));
       CAF_CHECK(!until(1s, [&] { return client.log().find("not allowed") != std::string::npos; }));
@@ -120,7 +120,7 @@ CAF_TEST(check_05_ports_and_names) {
       CAF_CHECK(until(5s, [&] { return node_->metric("harp_tunnel_sessions") == 0; }));
     }
     auto two = lawful();
-    two.second_port = 23001;
+    two.second_port = port + 1;
     {
       tunnel_client greedy{program, node_->frp(),
                            two}; // which of its two comes first is the client's choice
@@ -134,7 +134,7 @@ CAF_TEST(check_05_ports_and_names) {
     tunnel_client second{program, node_->frp(), thief};
     CAF_CHECK(second.says("port already used"));
     auto twin = lawful();
-    twin.port = 23005; // the name of a live owner
+    twin.port = port + 2; // the name of a live owner
     tunnel_client third{program, node_->frp(), twin};
     CAF_CHECK(third.says("already exists"));
     CAF_CHECK(reachable()); // undisturbed
@@ -211,7 +211,9 @@ CAF_TEST(check_14_wire_v2_works_or_fails_in_words) {
 
 CAF_TEST(t03_a_credential_opens_one_tunnel_only) {
   begin();
-  std::string credential = harp::tunnel_credentials{node_->key()}.make("app", 23000).value_or("");
+  std::string credential = harp::tunnel_credentials{node_->key()}
+                               .make("app", static_cast<uint16_t>(port))
+                               .value_or("");
   CAF_REQUIRE(!credential.empty());
   for (const auto& program : foreign_tunnel_programs()) {
     CAF_MESSAGE(program.name);
@@ -219,20 +221,20 @@ CAF_TEST(t03_a_credential_opens_one_tunnel_only) {
     settings.token = credential;
     tunnel_client client{program, node_->frp(), settings};
     CAF_CHECK(reachable());
-    auto refused = [&](const std::string& name, int port) {
+    auto refused = [&](const std::string& name, int asked) {
       auto wrong = settings;
       wrong.proxy = name;
-      wrong.port = port;
+      wrong.port = asked;
       tunnel_client thief{program, node_->frp(), wrong};
       bool told = thief.says("not allowed");
       CAF_CHECK(told || thief.says("credential", 1s));
     };
-    refused("app", 23001);
-    refused("other", 23000);
-    refused("other", 23001);
+    refused("app", port + 1);
+    refused("other", port);
+    refused("other", port + 1);
     refused("engine", 24001);
     auto greedy = settings;
-    greedy.second_port = 23001;
+    greedy.second_port = port + 1;
     client.program().stop();
     CAF_CHECK(unreachable());
     tunnel_client two{program, node_->frp(), greedy};

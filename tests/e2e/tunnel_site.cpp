@@ -11,13 +11,14 @@ bool tunnel_site::begin_node(bool tls, settings environment) {
   options.tunnel_tls = tls;
   environment.emplace("HP_BLACKLIST_COUNT", "10000");
   options.environment = std::move(environment);
-  nextcloud.put("app", sample_record(23000));
+  nextcloud.put("app", sample_record(port));
   node_ = std::make_unique<node>(std::move(options));
   return node_->start();
 }
 
 tunnel_settings tunnel_site::lawful(bool tls) const {
   tunnel_settings out;
+  out.port = port;
   out.to = "unix:" + (dir / "app.sock");
   out.token = node_->key();
   if (tls)

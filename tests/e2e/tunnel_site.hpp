@@ -1,4 +1,4 @@
-// What tunnel tests stand in: a node with a tunnel listener, an ExApp on a unix socket, its record on port 23000.
+// What tunnel tests stand in: a node with a tunnel listener, an ExApp on a unix socket, its record on a free port.
 #pragma once
 
 #include "tests/e2e/site.hpp"
@@ -14,6 +14,7 @@ inline constexpr uint64_t mib = 1024 * 1024;
 class tunnel_site {
 public:
   temp_dir dir;
+  int port = free_exapp_port();
   nextcloud_stand_in nextcloud{"shared-key of the test"};
   sample_app sample{"unix:" + (dir / "app.sock")};
   std::unique_ptr<node> node_;

@@ -201,7 +201,7 @@ CAF_TEST(tunnels_open_no_port) {
   begin();
   tunnel_client client{programs().back(), node_->frp(), lawful()};
   CAF_REQUIRE(reachable());
-  CAF_CHECK(!channel::connect("127.0.0.1:23000").open());
+  CAF_CHECK(!channel::connect("127.0.0.1:" + std::to_string(port)).open());
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
