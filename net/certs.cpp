@@ -67,6 +67,9 @@ public:
     for (const leaf& one : leafs)
       if (report_.error.empty() && !(has(file_of(one, ".crt")) && has(file_of(one, ".key"))))
         issue(one);
+    for (const leaf& one : leafs)
+      if (report_.error.empty() && ends_soon(one))
+        renew(one);
     if (report_.error.empty())
       check();
     return report_;
@@ -144,6 +147,38 @@ private:
     certificate_plan plan{"harp.nc", "", true, days_, random_serial_hex()};
     x509_ptr made = make_certificate(key.get(), plan, nullptr, key.get());
     write("ca.crt", made ? to_pem(made.get()) : std::string{}, 0644);
+  }
+
+  [[nodiscard]] bool ends_soon(const leaf& one) const {
+    x509_ptr found = load_certificate_pem(path(file_of(one, ".crt")));
+    int life_days = 0;
+    int left_days = 0;
+    int seconds = 0;
+    if (!found || ASN1_TIME_diff(&left_days, &seconds, nullptr, X509_get0_notAfter(found.get())) != 1
+        || ASN1_TIME_diff(&life_days, &seconds, X509_get0_notBefore(found.get()),
+                          X509_get0_notAfter(found.get())) != 1)
+      return false;
+    return left_days < std::min<int>(renew_days, life_days / 3);
+  }
+
+  /// Only what surely works: an authority that cannot sign, or ends as soon, leaves everything as it is, with a warning.
+  void renew(const leaf& one) {
+    x509_ptr authority = load_certificate_pem(path("ca.crt"));
+    key_ptr authority_key = has("ca.key") ? load_key_pem(path("ca.key")) : nullptr;
+    key_ptr key = has(file_of(one, ".key")) ? load_key_pem(path(file_of(one, ".key"))) : nullptr;
+    int left_days = 0;
+    int seconds = 0;
+    bool able = authority && authority_key && key
+                && X509_check_private_key(authority.get(), authority_key.get()) == 1
+                && ASN1_TIME_diff(&left_days, &seconds, nullptr, X509_get0_notAfter(authority.get())) == 1
+                && left_days >= static_cast<int>(renew_days);
+    if (able) {
+      issue(one);
+      report_.warnings.push_back(path(file_of(one, ".crt")) + " was near its end and was issued anew for its old key.");
+      return;
+    }
+    report_.warnings.push_back(path(file_of(one, ".crt")) + " is near its end and cannot be issued anew: "
+                               + (authority && authority_key ? "the CA itself ends soon." : "ca.key or its own key is missing or unusable."));
   }
 
   void issue(const leaf& one) {

@@ -9,6 +9,7 @@
 namespace harp::net {
 
 inline constexpr unsigned certificate_days_max = 36'500;
+inline constexpr unsigned renew_days = 30; // before its end a leaf is issued anew
 
 struct certs_report {
   std::vector<std::string> created;  // file names, in order of creation
@@ -19,7 +20,8 @@ struct certs_report {
 /// Makes sure that `dir` holds ca.crt, server.crt, server.key, client.crt and client.key as HaRP
 /// makes them (RSA 2048, SHA-256, `harp.nc` and `harp.client.nc`). Missing leaf files are issued
 /// again under the existing CA, an existing CA is never replaced, and a complete directory is not
-/// touched. Files appear by rename, keys with mode 0600. Blocks for up to a second per key: call it
+/// touched, but for a leaf whose end is near (30 days, or a third of its life when that is less): it
+/// is issued anew for its old key, so that the old and the new one serve side by side until then. Files appear by rename, keys with mode 0600. Blocks for up to a second per key: call it
 /// at start only. Warns 60, 30 and 7 days before a certificate ends.
 certs_report ensure_frp_certs(const std::string& dir, unsigned validity_days);
 

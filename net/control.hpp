@@ -7,6 +7,7 @@
 #include "net/stream.hpp"
 #include "storage/types.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -19,23 +20,37 @@ namespace harp::net {
 
 // -- HTTP ------------------------------------------------------------------------------------------------------------
 
+/// What another node said when it opened a stream for requests to one app (storage.md 11, Open).
+struct node_origin {
+  std::string app_id;   // lower case: nothing else is served on this stream
+  bool trusted = false; // told by a keeper: `peer` is the client as found there; else it stands for the node
+  int refusal = 0;      // the status that every request gets; 0 = served
+};
+
 /// Who asks, over which listener.
 struct connection_facts {
   ip_address peer;
   uint16_t peer_port = 0;
   bool tls = false;
+  std::shared_ptr<const node_origin> origin = nullptr; // null: a client of our own listeners
 };
+
+class node_route; // net/node_upstream.hpp
 
 /// Where a request goes.
 struct upstream {
-  enum class kind : uint8_t { tcp, unix_socket, tunnel } where = kind::tcp;
-  std::string host;       // tcp: IP literal or name; unix_socket: path; tunnel: app id or proxy name, for logs
+  enum class kind : uint8_t { tcp, unix_socket, tunnel, node } where = kind::tcp;
+  std::string host;       // tcp: IP literal or name; unix_socket: path; tunnel: app id or proxy name, for logs; node: app id
   uint16_t port = 0;      // tcp
   uint64_t tunnel = 0;    // session id in tunnel_table
   std::string proxy_name; // tunnel: which proxy of that session
-  bool operator==(const upstream&) const = default;
+  std::shared_ptr<node_route> node = nullptr;             // node: who opens its streams
+  std::shared_ptr<std::atomic<bool>> reached = nullptr;   // tcp: whether the last connect succeeded; may be null
+  bool operator==(const upstream& other) const {
+    return where == other.where && port == other.port && tunnel == other.tunnel && host == other.host
+           && proxy_name == other.proxy_name && node == other.node;
+  }
 };
-
 
 /// What to do with a request. Reused from request to request: clear() keeps capacities.
 struct verdict {
@@ -78,15 +93,16 @@ public:
   /// The hot path: fills `out` and returns true when everything needed is at hand. No waiting.
   virtual bool decide_now(const request_head& head, const connection_facts& from, verdict& out) = 0;
   /// The slow path, asked when decide_now() said false. Always fills `out`. `head` stays valid meanwhile.
-  virtual asio::awaitable<void> decide(const request_head& head, const connection_facts& from,
-                                       verdict& out) = 0;
+  /// Gates whose decide_now() always answers leave this and what follows as they are.
+  virtual asio::awaitable<void> decide(const request_head&, const connection_facts&, verdict&) { co_return; }
   /// After `read_body`: the whole body is here. Must not ask for the body again.
-  virtual asio::awaitable<void> complete(const request_head& head, const connection_facts& from,
-                                         std::string body, verdict& out) = 0;
+  virtual asio::awaitable<void> complete(const request_head&, const connection_facts&, std::string, verdict&) {
+    co_return;
+  }
   /// The upstream answered with one of `counted_statuses`; awaited before the answer is passed on.
-  virtual asio::awaitable<void> response_counted(const verdict& about) = 0;
+  virtual asio::awaitable<void> response_counted(const verdict&) { co_return; }
   /// The request was refused before it could be decided (400, 408, ...): for logs and metrics only.
-  virtual void malformed(const connection_facts& from, std::string_view reason) = 0;
+  virtual void malformed(const connection_facts&, std::string_view) {}
 };
 
 // -- frp tunnels -------------------------------------------------------------------------------------------------------

@@ -50,9 +50,28 @@ private:
   friend class frp_connection;
   void ended(uint64_t id, const tunnel_facts& last);
   /// Who has not logged in yet; shared, because a loop that ends late drops its connections after the server is gone.
-  struct waiting_room;
+  struct waiting_room {
+    std::mutex mutex;
+    std::map<ip_address, size_t> per_peer;
+    size_t total = 0;
+  };
   /// A connection's place among those that have not logged in.
-  class place;
+  class place {
+  public:
+    place(std::shared_ptr<waiting_room> in, ip_address key) : in_(std::move(in)), key_(key) {}
+    place(const place&) = delete;
+    place& operator=(const place&) = delete;
+    ~place() {
+      const std::lock_guard lock{in_->mutex};
+      --in_->total;
+      if (auto found = in_->per_peer.find(key_); --found->second == 0)
+        in_->per_peer.erase(found);
+    }
+
+  private:
+    std::shared_ptr<waiting_room> in_;
+    ip_address key_;
+  };
 
   std::unique_ptr<place> enter(const ip_address& peer);
   std::shared_ptr<tls_context> tls() const;

@@ -92,7 +92,7 @@ asio::awaitable<std::string> http_client::open(const http_url& url, milliseconds
     co_return std::string{};
   }
   if (!tls_) {
-    auto made = tls_context::client({});
+    auto made = tls_context::client(tls_settings{});
     if (auto* error = std::get_if<std::string>(&made))
       co_return *error;
     tls_ = std::get<std::shared_ptr<tls_context>>(made);

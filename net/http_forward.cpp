@@ -1,6 +1,7 @@
 #include "net/http_forward.hpp"
 
 #include "net/log.hpp"
+#include "net/node_upstream.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
@@ -27,6 +28,11 @@ bool is_reserved(const http_field& field) {
     default:
       return false; // look-alikes such as `ex_app_id` were marked hop-by-hop by the codec
   }
+}
+
+/// Fields that say who the client is: towards another node they are replaced by what was found here.
+bool is_client_address(const http_field& field) {
+  return field.id == field_id::x_forwarded_for || field.id == field_id::x_real_ip || field.name == "forwarded";
 }
 
 } // namespace
@@ -82,9 +88,11 @@ void http_forward::write_request_head() {
   out += decision.target;
   out += " HTTP/1.1\r\n";
   if (decision.pass_fields) {
+    bool to_node = decision.to->where == upstream::kind::node;
     for (size_t i = 0; i < head.fields.size(); ++i) {
       const auto& field = head.fields[i];
-      if (!head.hop[i] && field.id != field_id::content_length && !is_reserved(field))
+      bool kept_back = to_node ? is_client_address(field) : is_reserved(field); // a node judges what Nextcloud signed
+      if (!head.hop[i] && field.id != field_id::content_length && !kept_back)
         append_field(out, field.name, field.value);
     }
   }
@@ -102,6 +110,8 @@ asio::awaitable<upstream_error> http_forward::connect(bool may_reuse) {
   auto& pool = session_.lane_.pool;
   const auto& decision = exchange_.decision;
   reused_ = false;
+  if (decision.to->where == upstream::kind::node)
+    co_return co_await connect_node();
   if (may_reuse && !exchange_.head.upgrade_websocket) {
     upstream_ = pool.take(*decision.to);
     if (upstream_) {
@@ -116,6 +126,12 @@ asio::awaitable<upstream_error> http_forward::connect(bool may_reuse) {
   auto opened = co_await pool.connect(decision.to, std::move(user), session_.lane_.front.limits().connect);
   upstream_ = std::move(opened.stream);
   co_return opened.error;
+}
+
+asio::awaitable<upstream_error> http_forward::connect_node() {
+  const auto& decision = exchange_.decision;
+  upstream_ = co_await decision.to->node->open(decision.client);
+  co_return upstream_ ? upstream_error::none : upstream_error::no_node;
 }
 
 asio::awaitable<bool> http_forward::run() {
@@ -133,7 +149,7 @@ asio::awaitable<bool> http_forward::run() {
     session_.finished(status_, body_bytes_);
     if (end == outcome::upgraded)
       co_return false;
-    if (keep_upstream_)
+    if (keep_upstream_ && exchange_.decision.to->where != upstream::kind::node)
       session_.lane_.pool.keep(*exchange_.decision.to, std::move(upstream_));
     if (!keep_client_)
       session_.end_answers();

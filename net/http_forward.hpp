@@ -40,6 +40,8 @@ private:
 
   void write_request_head();
   asio::awaitable<upstream_error> connect(bool may_reuse);
+  /// A stream for this request alone: what answers at its far end judges the client that is told.
+  asio::awaitable<upstream_error> connect_node();
   asio::awaitable<bool> explain_connect(upstream_error error);
   asio::awaitable<outcome> attempt();
   asio::awaitable<bool> send_request();

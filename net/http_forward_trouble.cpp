@@ -2,6 +2,7 @@
 #include "net/http_forward.hpp"
 
 #include "net/log.hpp"
+#include "net/node_upstream.hpp"
 
 namespace harp::net {
 
@@ -20,6 +21,7 @@ asio::awaitable<bool> http_forward::explain_connect(upstream_error error) {
     {"timeout", 503, "the app's address did not answer the connect", "look at the network between Harp and the ExApp"},
     {"unresolvable", 404, "the app's host name cannot be resolved", "look at the ExApp's host in Nextcloud and at DNS"},
     {"failed", 503, "the connection to the app failed", "look at the ExApp and the network"},
+    {"no_node", 503, "the node that serves this app is not linked", "see `harp status` for the nodes of the cluster"},
   };
   const auto& entry = table[static_cast<size_t>(error)];
   count(session_.lane_.front.numbers().upstream_failures.at(entry.label));
@@ -40,6 +42,15 @@ asio::awaitable<bool> http_forward::explain_connect(upstream_error error) {
 
 asio::awaitable<bool> http_forward::explain(outcome end) {
   auto& numbers = session_.lane_.front.numbers();
+  if (end == outcome::no_answer && exchange_.decision.to->where == upstream::kind::node) {
+    if (is_reset_by_node(*upstream_)) { // it dropped the request: so does this end
+      session_.reset_ = true;
+      session_.finished(0, 0);
+      co_return false;
+    }
+    if (upstream_->peer_gone())
+      co_return co_await explain_connect(upstream_error::no_node);
+  }
   upstream_->close(true);
   if (end == outcome::broken || answer_begun_) {
     count(numbers.upstream_failures.at("cut"));

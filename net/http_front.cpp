@@ -7,16 +7,12 @@ namespace harp::net {
 std::unique_ptr<http_exchange> http_lane::borrow() {
   if (spare.empty())
     return std::make_unique<http_exchange>();
-  auto taken = std::move(spare.back());
-  spare.pop_back();
-  return taken;
+  return spare.take();
 }
 
 void http_lane::give_back(std::unique_ptr<http_exchange> used) {
-  if (spare.size() >= spare_exchanges_max)
-    return;
   used->clear();
-  spare.push_back(std::move(used));
+  spare.give(std::move(used));
 }
 
 http_front::http_front(runtime& loops, http_gate& gate, tunnel_table& tunnels, metrics& numbers,

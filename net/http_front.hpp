@@ -5,6 +5,7 @@
 #include "net/http_exchange.hpp"
 #include "net/metrics.hpp"
 #include "net/runtime.hpp"
+#include "net/spare_list.hpp"
 #include "net/tunnel_table.hpp"
 #include "net/upstream_pool.hpp"
 
@@ -36,11 +37,15 @@ struct http_lane {
   loop& on;
   http_front& front;
   upstream_pool pool;
-  std::vector<std::unique_ptr<http_exchange>> spare;
+  spare_list<std::unique_ptr<http_exchange>> spare{spare_exchanges_max};
   std::atomic<size_t> busy{0}; // requests in progress; written on the lane's thread only
 
+  deadline sweeper; // lets spare exchanges go that nobody needs
+
   http_lane(loop& where, http_front& owner, tunnel_table& tunnels)
-    : on(where), front(owner), pool(where, tunnels) {}
+    : on(where), front(owner), pool(where, tunnels), sweeper(where, [] {}) {
+    sweeper.on_tick = [this] { spare.shrink(); };
+  }
   std::unique_ptr<http_exchange> borrow();
   void give_back(std::unique_ptr<http_exchange> used);
 };

@@ -1,6 +1,7 @@
 // Event loops: threads, the coarse tick with its deadlines, spare buffers.
 #include "net/runtime.hpp"
 
+#include "net/heap_trim.hpp"
 #include "net/log.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -8,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace harp::net {
@@ -132,10 +134,15 @@ void loop::check_deadlines(clock::time_point now) {
 
 asio::awaitable<void> loop::tick() {
   asio::steady_timer timer{io_};
+  std::optional<heap_trimmer> trimmer;
+  if (index_ == 0) // one for the process
+    trimmer.emplace();
   while (ticking_) {
     auto now = clock::now();
     ticked_at_ms_.store(to_ms(now), std::memory_order_relaxed);
     check_deadlines(now);
+    if (trimmer)
+      trimmer->look();
     timer.expires_after(tick_interval);
     auto [error] = co_await timer.async_wait(nothrow);
     if (error)

@@ -1,6 +1,7 @@
 // TLS contexts from settings, and the stream that tls_accept() and tls_connect() hand out.
 #include "net/tls.hpp"
 
+#include "net/node_identity.hpp"
 #include "net/tls_stream.hpp"
 
 #include <openssl/err.h>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr size_t read_ahead_bytes = 64 * 1024; // one recv() brings up to four records
 constexpr size_t alpn_bytes_max = 255;
+constexpr long peer_certificate_bytes_max = 4096; // an Ed25519 one has about 300
 
 /// AES-GCM is the fastest cipher where the processor has AES, ChaCha20 elsewhere.
 bool has_aes_instructions() {
@@ -97,6 +99,32 @@ int select_alpn(SSL*, const unsigned char** chosen, unsigned char* length,
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/// Takes the first row that is offered and shows its key.
+int select_row(SSL* ssl, const unsigned char** chosen, unsigned char* length,
+               const unsigned char* offered, unsigned offered_bytes, void* rows) {
+  for (const auto& row : *static_cast<const std::vector<tls_key_row>*>(rows)) {
+    std::string name = row.alpn; // select_alpn() wants it as void*
+    if (select_alpn(ssl, chosen, length, offered, offered_bytes, &name) != SSL_TLSEXT_ERR_OK)
+      continue;
+    bool shown = SSL_use_certificate(ssl, row.identity->certificate()) == 1
+                 && SSL_use_PrivateKey(ssl, row.identity->private_key()) == 1;
+    return shown ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/// All names in the form of SSL_CTX_set_alpn_protos(); empty when one is too long or empty.
+std::string alpn_list(const std::vector<tls_key_row>& rows) {
+  std::string out;
+  for (const auto& row : rows) {
+    if (row.alpn.empty() || row.alpn.size() > alpn_bytes_max || !row.identity)
+      return {};
+    out += static_cast<char>(row.alpn.size());
+    out += row.alpn;
+  }
+  return out;
+}
+
 void set_common(SSL_CTX* context, const tls_settings& settings, bool server) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
@@ -145,15 +173,19 @@ private:
 };
 
 asio::awaitable<tls_result> secure(loop& on, stream_ptr inner, std::shared_ptr<tls_context> context,
-                                   bool server, std::string name, milliseconds limit) {
+                                   bool server, std::string name, tls_key_judge judge,
+                                   milliseconds limit) {
   tls_result out;
   if (!inner || !context) {
     out.error = "no connection or no TLS settings";
     co_return out;
   }
   auto core = std::make_shared<tls_core>(on, std::move(inner), std::move(context));
+  core->judge_by(std::move(judge));
   auto stream = std::make_unique<tls_stream>(core); // closes the core when the handshake fails
   out.error = co_await tls_core::handshake(core, server, std::move(name), limit);
+  out.peer_key = core->peer_key();
+  out.alpn = core->alpn();
   if (out.error.empty())
     out.stream = std::move(stream);
   co_return out;
@@ -189,6 +221,49 @@ tls_context::made tls_context::make(const tls_settings& settings, bool server) {
   return out;
 }
 
+tls_context::made tls_context::make(std::vector<tls_key_row> rows, bool server) {
+  ERR_clear_error();
+  std::string names = alpn_list(rows);
+  if (names.empty())
+    return "TLS by keys needs keys with protocol names of 1 to 255 bytes";
+  SSL_CTX* native = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+  if (native == nullptr)
+    return "OpenSSL cannot make a context";
+  tls_settings settings;
+  settings.verify_peer = false; // by name, that is
+  std::shared_ptr<tls_context> out{new tls_context{native, settings}};
+  set_common(native, settings, server);
+  out->rows_ = std::move(rows);
+  const node_identity& first = *out->rows_.front().identity;
+  bool set = SSL_CTX_set_min_proto_version(native, TLS1_3_VERSION) == 1
+             && SSL_CTX_set1_sigalgs_list(native, "ed25519") == 1
+             && SSL_CTX_set1_client_sigalgs_list(native, "ed25519") == 1
+             && SSL_CTX_use_certificate(native, first.certificate()) == 1
+             && SSL_CTX_use_PrivateKey(native, first.private_key()) == 1;
+  SSL_CTX_set_verify(native, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_cert_verify_callback(native, tls_core::verify_key, nullptr);
+  SSL_CTX_set_max_cert_list(native, peer_certificate_bytes_max);
+  if (server)
+    SSL_CTX_set_alpn_select_cb(native, select_row, &out->rows_);
+  else
+    set = set
+          && SSL_CTX_set_alpn_protos(native, reinterpret_cast<const unsigned char*>(names.data()),
+                                     static_cast<unsigned>(names.size()))
+                 == 0;
+  ERR_clear_error();
+  if (!set)
+    return "OpenSSL refuses Ed25519 keys for TLS 1.3";
+  return out;
+}
+
+tls_context::made tls_context::server(std::vector<tls_key_row> rows) {
+  return make(std::move(rows), true);
+}
+
+tls_context::made tls_context::client(std::vector<tls_key_row> rows) {
+  return make(std::move(rows), false);
+}
+
 tls_context::made tls_context::server(const tls_settings& settings) {
   return make(settings, true);
 }
@@ -203,13 +278,25 @@ tls_context::~tls_context() {
 
 asio::awaitable<tls_result> tls_accept(loop& on, stream_ptr inner,
                                        std::shared_ptr<tls_context> context, milliseconds limit) {
-  return secure(on, std::move(inner), std::move(context), true, {}, limit);
+  return secure(on, std::move(inner), std::move(context), true, {}, {}, limit);
+}
+
+asio::awaitable<tls_result> tls_accept(loop& on, stream_ptr inner,
+                                       std::shared_ptr<tls_context> context, tls_key_judge judge,
+                                       milliseconds limit) {
+  return secure(on, std::move(inner), std::move(context), true, {}, std::move(judge), limit);
+}
+
+asio::awaitable<tls_result> tls_connect(loop& on, stream_ptr inner,
+                                        std::shared_ptr<tls_context> context, tls_key_judge judge,
+                                        milliseconds limit) {
+  return secure(on, std::move(inner), std::move(context), false, {}, std::move(judge), limit);
 }
 
 asio::awaitable<tls_result> tls_connect(loop& on, stream_ptr inner,
                                         std::shared_ptr<tls_context> context, std::string name,
                                         milliseconds limit) {
-  return secure(on, std::move(inner), std::move(context), false, std::move(name), limit);
+  return secure(on, std::move(inner), std::move(context), false, std::move(name), {}, limit);
 }
 
 } // namespace harp::net

@@ -1,4 +1,5 @@
 // Handshakes: who must prove what, within which time, and what went wrong in words.
+#include "net/node_identity.hpp"
 #include "net/tls_stream.hpp"
 
 #include <openssl/err.h>
@@ -33,6 +34,35 @@ std::string tls_words(const SSL* ssl) {
   return std::string{words};
 }
 
+/// Nothing of the certificate counts but the key: who may come is the judge's decision, how long
+/// is the roster's. The alerts differ so that the other side can say which it was.
+int tls_core::verify_key(X509_STORE_CTX* presented, void*) {
+  auto* ssl = static_cast<SSL*>(
+      X509_STORE_CTX_get_ex_data(presented, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* core = static_cast<tls_core*>(SSL_get_ex_data(ssl, 0));
+  auto* sent = X509_STORE_CTX_get0_untrusted(presented);
+  X509_STORE_CTX_set_error(presented, X509_V_ERR_CERT_REJECTED);
+  if (core == nullptr || !core->judge_ || sk_X509_num(sent) != 1)
+    return 0;
+  auto key = key_of_certificate(X509_STORE_CTX_get0_cert(presented));
+  if (!key)
+    return 0;
+  core->peer_key_ = std::string{key->view()};
+  X509_STORE_CTX_set_error(presented, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT);
+  if (!core->judge_(core->peer_key_, core->alpn()))
+    return 0;
+  X509_STORE_CTX_set_error(presented, X509_V_OK);
+  return 1;
+}
+
+std::string tls_core::alpn() const {
+  const unsigned char* chosen = nullptr;
+  unsigned length = 0;
+  if (ssl_)
+    SSL_get0_alpn_selected(ssl_.get(), &chosen, &length);
+  return {reinterpret_cast<const char*>(chosen), length};
+}
+
 /// Sets role, name and checks; empty, or what is wrong.
 std::string tls_core::prepare(bool server, const std::string& name) {
   if (!ssl_)
@@ -42,6 +72,8 @@ std::string tls_core::prepare(bool server, const std::string& name) {
     return {};
   }
   SSL_set_connect_state(ssl_.get());
+  if (context_->by_key())
+    return {};
   std::string bare = name;
   if (bare.starts_with('[') && bare.ends_with(']'))
     bare = bare.substr(1, bare.size() - 2);
@@ -96,14 +128,11 @@ asio::awaitable<std::string> tls_core::handshake(std::shared_ptr<tls_core> self,
     if (!readable)
       co_return "cancelled during the TLS handshake";
   }
-  const std::string& alpn = self->context_->settings().alpn;
-  if (wrong.empty() && !alpn.empty()) {
-    const unsigned char* chosen = nullptr;
-    unsigned length = 0;
-    SSL_get0_alpn_selected(self->ssl_.get(), &chosen, &length);
-    if (std::string_view{reinterpret_cast<const char*>(chosen), length} != alpn)
-      wrong = "the peer does not speak " + alpn;
-  }
+  const std::string& wanted = self->context_->settings().alpn;
+  if (wrong.empty() && !wanted.empty() && self->alpn() != wanted)
+    wrong = "the peer does not speak " + wanted;
+  if (wrong.empty() && self->context_->by_key() && self->alpn().empty())
+    wrong = "the peer does not speak this protocol";
   co_return wrong;
 }
 

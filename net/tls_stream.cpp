@@ -71,6 +71,7 @@ tls_core::tls_core(loop& on, stream_ptr inner, std::shared_ptr<tls_context> cont
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
+  SSL_set_ex_data(ssl_.get(), 0, this); // for verify_key()
 }
 
 // -- the carrier below OpenSSL ------------------------------------------------------------------

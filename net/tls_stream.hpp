@@ -40,9 +40,17 @@ public:
   [[nodiscard]] bool peer_finished() { return closed_ || inner_->peer_finished(); }
   /// A record that carries nothing for us counts as a sound: rare, and then a kept connection is only given up.
   [[nodiscard]] bool is_silent() {
-    return !closed_ && !end_ && !write_failed_ && SSL_has_pending(ssl_.get()) == 0 && inner_->is_silent();
+    return !closed_ && !end_ && !write_failed_ && SSL_has_pending(ssl_.get()) == 0
+           && inner_->is_silent();
   }
   [[nodiscard]] std::string failure() const;
+
+  /// See tls_key_judge; before the handshake.
+  void judge_by(tls_key_judge judge) { judge_ = std::move(judge); }
+  [[nodiscard]] const std::string& peer_key() const { return peer_key_; }
+  [[nodiscard]] std::string alpn() const;
+  /// OpenSSL's certificate callback of contexts made from keys.
+  static int verify_key(X509_STORE_CTX* presented, void*);
 
   // The BIO below OpenSSL calls these; results are those of BIO_read and BIO_write.
   int take_from_carrier(char* into, int size, bool& again);
@@ -73,6 +81,8 @@ private:
   size_t sent_ = 0;
   waiter writer_;
   std::string failure_;
+  tls_key_judge judge_;
+  std::string peer_key_;
   std::optional<io_status> end_; // eof or failed: what every later read gives
   unsigned cancels_ = 0;
   bool starved_ = false; // the last read took everything: only the carrier has more

@@ -78,6 +78,8 @@ asio::awaitable<upstream_result> upstream_pool::connect(std::shared_ptr<const up
     dialled = co_await dialer_.tcp(to->host, to->port, limit);
   result.stream = std::move(dialled.stream);
   result.error = from_dial(dialled.error);
+  if (to->reached)
+    to->reached->store(result.error == upstream_error::none, std::memory_order_relaxed);
   co_return result;
 }
 

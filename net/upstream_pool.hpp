@@ -18,7 +18,7 @@ inline constexpr size_t idle_upstreams_max = 256;        // per loop
 inline constexpr size_t idle_per_upstream_max = 64;      // per loop and target
 inline constexpr milliseconds idle_upstream_life{4'000}; // below the 5 s of uvicorn, the usual ExApp server
 
-enum class upstream_error : uint8_t { none, no_tunnel, no_stream, refused, timeout, unresolvable, failed };
+enum class upstream_error : uint8_t { none, no_tunnel, no_stream, refused, timeout, unresolvable, failed, no_node };
 
 struct upstream_result {
   stream_ptr stream;
