@@ -3,7 +3,7 @@
 
 build_packages=(
   g++ cmake ninja-build pkg-config ccache
-  libcaf-dev libssl-dev libsodium-dev liblmdb-dev libpcre2-dev libpugixml-dev libzstd-dev libsnappy-dev
+  libcaf-dev libssl-dev libsodium-dev liblmdb-dev libpcre2-dev libpugixml-dev libzstd-dev libsnappy-dev libutf8proc-dev
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libspdlog-dev prometheus-cpp-dev
   ca-certificates curl jq openssl
 )

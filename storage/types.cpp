@@ -1,8 +1,7 @@
 #include "storage/types.hpp"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 #include <charconv>
 #include <cstring>
 
@@ -105,6 +104,59 @@ std::optional<ip_network> ip_network::parse(std::string_view text, bool* host_bi
 std::string ip_network::to_string() const {
   bool v4 = base.is_v4() && bits >= 96;
   return base.to_string() + "/" + std::to_string(v4 ? bits - 96 : bits);
+}
+
+std::string to_hex(const uint8_t* bytes, size_t size) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string out(size * 2, '0');
+  for (size_t i = 0; i < size; ++i) {
+    out[2 * i] = digits[bytes[i] >> 4];
+    out[2 * i + 1] = digits[bytes[i] & 15];
+  }
+  return out;
+}
+
+bool from_hex(std::string_view text, uint8_t* bytes, size_t size) {
+  if (text.size() != size * 2)
+    return false;
+  auto digit = [](char c) -> int {
+    if (c >= '0' && c <= '9')
+      return c - '0';
+    if (c >= 'a' && c <= 'f')
+      return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  };
+  for (size_t i = 0; i < size; ++i) {
+    int high = digit(text[2 * i]);
+    int low = digit(text[2 * i + 1]);
+    if (high < 0 || low < 0)
+      return false;
+    bytes[i] = static_cast<uint8_t>(high << 4 | low);
+  }
+  return true;
+}
+
+std::string_view to_string(member_role r) {
+  switch (r) {
+  case member_role::none:
+    return "none";
+  case member_role::reader:
+    return "reader";
+  case member_role::writer:
+    return "writer";
+  case member_role::keeper:
+    return "keeper";
+  case member_role::admin:
+    return "admin";
+  }
+  return "none";
+}
+
+std::optional<member_role> parse_role(std::string_view text) {
+  for (auto r : {member_role::reader, member_role::writer, member_role::keeper, member_role::admin})
+    if (text == to_string(r))
+      return r;
+  return std::nullopt;
 }
 
 } // namespace harp
