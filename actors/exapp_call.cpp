@@ -1,0 +1,287 @@
+#include "actors/exapp_call.hpp"
+
+#include "actors/docker_call.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace harp {
+
+namespace {
+
+using json = nlohmann::json;
+
+constexpr std::array<std::pair<exapp_action, std::string_view>, 11> action_names{{
+    {exapp_action::exists, "exists"},
+    {exapp_action::create, "create"},
+    {exapp_action::start, "start"},
+    {exapp_action::stop, "stop"},
+    {exapp_action::wait_for_start, "wait_for_start"},
+    {exapp_action::remove, "remove"},
+    {exapp_action::image_remove, "image_remove"},
+    {exapp_action::install_certificates, "install_certificates"},
+    {exapp_action::check_engine, "check_engine"},
+    {exapp_action::list_apps, "list_apps"},
+    {exapp_action::read_logs, "read_logs"},
+}};
+constexpr std::array<std::string_view, 4> restart_policies{"no", "always", "unless-stopped",
+                                                           "on-failure"};
+
+bool is_name_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'
+         || c == '.' || c == '-';
+}
+
+bool has_control_bytes(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+/// Parses with two refusals that the library lacks: keys given twice and great depth.
+std::optional<json> parse_strict(std::string_view text, std::string& error) {
+  std::vector<std::set<std::string>> seen;
+  auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > static_cast<int>(exapp_json_depth_max))
+      error = "the body is nested too deeply";
+    if (event == json::parse_event_t::object_start)
+      seen.emplace_back();
+    else if (event == json::parse_event_t::object_end)
+      seen.pop_back();
+    else if (event == json::parse_event_t::key
+             && !seen.back().insert(parsed.get<std::string>()).second)
+      error = "a key is given twice";
+    return error.empty();
+  };
+  auto value = json::parse(text, watch, false);
+  if (error.empty() && !value.is_object())
+    error = "the body is not a JSON object";
+  return error.empty() ? std::optional{std::move(value)} : std::nullopt;
+}
+
+/// Takes fields out of one object; remembers the first error.
+class field_reader {
+public:
+  field_reader(const json& from, std::string& error) : from_(from), error_(error) {}
+
+  /// The field, or null when it is absent or JSON null.
+  const json* find(const char* key) const {
+    auto found = from_.find(key);
+    return found == from_.end() || found->is_null() ? nullptr : &*found;
+  }
+  void fail(const char* key, const char* what) {
+    if (error_.empty())
+      error_ = std::string{key} + ": " + what;
+  }
+  void text(const char* key, std::string& into) {
+    if (const json* value = find(key)) {
+      if (value->is_string())
+        into = value->get<std::string>();
+      else
+        fail(key, "must be a string");
+    }
+  }
+  void flag(const char* key, bool& into) {
+    if (const json* value = find(key)) {
+      if (value->is_boolean())
+        into = value->get<bool>();
+      else
+        fail(key, "must be true or false");
+    }
+  }
+  void amount(const char* key, std::optional<int64_t>& into) {
+    const json* value = find(key);
+    if (value == nullptr)
+      return;
+    bool fits = value->is_number_integer()
+                && (!value->is_number_unsigned() || value->get<uint64_t>() <= uint64_t{INT64_MAX})
+                && value->get<int64_t>() >= 0;
+    if (fits)
+      into = value->get<int64_t>();
+    else
+      fail(key, "must be a whole number that is not negative");
+  }
+
+private:
+  const json& from_;
+  std::string& error_;
+};
+
+void read_names(field_reader& from, exapp_call& into) {
+  from.text("name", into.name);
+  from.text("instance_id", into.instance_id);
+  from.text("role_suffix", into.role_suffix);
+  if (!is_exapp_name(into.name))
+    from.fail("name", "must be 1 to 128 letters, digits, '_', '.' or '-'");
+  if (!into.instance_id.empty() && !is_exapp_name(into.instance_id))
+    from.fail("instance_id", "must be letters, digits, '_', '.' or '-'");
+  if (!into.role_suffix.empty() && !is_exapp_name(into.role_suffix))
+    from.fail("role_suffix", "must be letters, digits, '_', '.' or '-'");
+  if (into.container().size() > container_name_bytes_max)
+    from.fail("name", "is too long together with instance_id and role_suffix");
+}
+
+void read_environment(field_reader& from, exapp_call& into) {
+  const json* list = from.find("environment_variables");
+  if (list == nullptr || (list->is_object() && list->empty()))
+    return;
+  if (!list->is_array() || list->size() > environment_entries_max)
+    return from.fail("environment_variables", "must be a list of at most 1000 entries");
+  for (const auto& entry : *list) {
+    bool fits = entry.is_string()
+                && entry.get_ref<const std::string&>().find('\0') == std::string::npos
+                && entry.get_ref<const std::string&>().size() <= environment_entry_bytes_max;
+    size_t equals = fits ? entry.get_ref<const std::string&>().find('=') : 0;
+    if (equals == 0 || equals == std::string::npos)
+      return from.fail("environment_variables", "each entry must be NAME=VALUE, at most 128 KiB");
+    into.environment.push_back(entry.get<std::string>());
+  }
+}
+
+void read_mount(const json& given, exapp_call& into, std::string& error) {
+  mount_point mount;
+  std::string mode = "rw";
+  field_reader fields{given, error};
+  fields.text("source", mount.source);
+  fields.text("target", mount.target);
+  fields.text("mode", mode);
+  if (mode != "rw" && mode != "ro")
+    fields.fail("mount_points", "mode must be rw or ro");
+  for (const auto& path : {mount.source, mount.target})
+    if (!path.starts_with('/') || path.size() > mount_path_bytes_max || has_control_bytes(path))
+      fields.fail("mount_points", "source and target must be absolute paths");
+  mount.read_only = mode == "ro";
+  into.mounts.push_back(std::move(mount));
+}
+
+void read_mounts(field_reader& from, exapp_call& into, std::string& error) {
+  const json* list = from.find("mount_points");
+  if (list == nullptr || (list->is_object() && list->empty()))
+    return;
+  if (!list->is_array() || list->size() > mount_points_max)
+    return from.fail("mount_points", "must be a list of at most 64 entries");
+  for (const auto& given : *list) {
+    if (!given.is_object())
+      return from.fail("mount_points", "each entry must be an object");
+    read_mount(given, into, error);
+  }
+}
+
+void read_limits(field_reader& from, exapp_call& into, std::string& error) {
+  const json* limits = from.find("resource_limits");
+  if (limits == nullptr || (limits->is_array() && limits->empty()))
+    return;
+  if (!limits->is_object())
+    return from.fail("resource_limits", "must be an object");
+  field_reader fields{*limits, error};
+  fields.amount("memory", into.memory_bytes);
+  fields.amount("nanoCPUs", into.nano_cpus);
+}
+
+void read_create(field_reader& from, exapp_call& into, std::string& error) {
+  from.text("image", into.image);
+  from.text("image_id", into.image);
+  if (!is_image_reference(into.image))
+    from.fail("image_id", "must be an image reference");
+  from.text("network_mode", into.network);
+  // A colon would name another container's or the host's namespaces.
+  if (into.network.empty() || into.network.size() > network_name_bytes_max
+      || !std::all_of(into.network.begin(), into.network.end(), is_name_byte))
+    from.fail("network_mode", "must be host, bridge, none or the name of a network");
+  from.text("restart_policy", into.restart_policy);
+  if (std::find(restart_policies.begin(), restart_policies.end(), into.restart_policy)
+      == restart_policies.end())
+    from.fail("restart_policy", "must be no, always, unless-stopped or on-failure");
+  std::string device = "cpu";
+  from.text("compute_device", device);
+  if (device == "cuda")
+    into.device = compute_device::cuda;
+  else if (device == "rocm")
+    into.device = compute_device::rocm;
+  else if (device != "cpu")
+    from.fail("compute_device", "must be cpu, cuda or rocm");
+  read_environment(from, into);
+  read_mounts(from, into, error);
+  read_limits(from, into, error);
+}
+
+void read_certificates(field_reader& from, exapp_call& into) {
+  from.flag("install_frp_certs", into.install_frp_certificates);
+  if (from.find("system_certs_bundle") == nullptr)
+    return;
+  into.certificate_bundle.emplace();
+  from.text("system_certs_bundle", *into.certificate_bundle);
+}
+
+} // namespace
+
+std::string_view to_string(exapp_action action) {
+  for (const auto& [known, name] : action_names)
+    if (known == action)
+      return name;
+  return "unknown";
+}
+
+std::optional<exapp_action> exapp_action_of(std::string_view path_segment) {
+  for (const auto& [known, name] : action_names)
+    if (name == path_segment && known < exapp_action::check_engine)
+      return known;
+  return std::nullopt;
+}
+
+std::string exapp_call::container() const {
+  std::string out = "nc_app_";
+  if (!instance_id.empty())
+    out += instance_id + "_";
+  out += name;
+  if (!role_suffix.empty())
+    out += "_" + role_suffix;
+  return out;
+}
+
+std::string exapp_call::volume() const {
+  return "nc_app_" + (instance_id.empty() ? instance_id : instance_id + "_") + name + "_data";
+}
+
+bool is_exapp_name(std::string_view text) {
+  return !text.empty() && text.size() <= exapp_name_bytes_max
+         && std::all_of(text.begin(), text.end(), is_name_byte);
+}
+
+std::optional<std::string_view> environment_value(const std::vector<std::string>& entries,
+                                                  std::string_view key) {
+  for (std::string_view entry : entries)
+    if (entry.size() > key.size() && entry.starts_with(key) && entry[key.size()] == '=')
+      return entry.substr(key.size() + 1);
+  return std::nullopt;
+}
+
+std::variant<exapp_call, std::string> parse_exapp_call(exapp_action action, std::string_view text) {
+  std::string error;
+  auto value = parse_strict(text, error);
+  if (!value)
+    return error;
+  exapp_call out;
+  out.action = action;
+  field_reader fields{*value, error};
+  if (action == exapp_action::image_remove) {
+    fields.text("image_ref", out.image_ref);
+    if (!is_image_reference(out.image_ref))
+      fields.fail("image_ref", "must be an image reference");
+  } else {
+    read_names(fields, out);
+  }
+  if (action == exapp_action::create)
+    read_create(fields, out, error);
+  else if (action == exapp_action::remove)
+    fields.flag("remove_data", out.remove_data);
+  else if (action == exapp_action::install_certificates)
+    read_certificates(fields, out);
+  if (!error.empty())
+    return error;
+  return out;
+}
+
+} // namespace harp
