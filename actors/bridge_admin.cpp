@@ -55,6 +55,9 @@ net::asio::awaitable<json> bridge_admin::status() {
               {"tunnels", tunnels},
               {"checks", checks},
               {"warnings", loaded_.warnings}};
+  if (auto nodes = storage_.listening(); !nodes.empty())
+    result["listeners"]["nodes"] = nodes;
+  co_await storage_.add_status(result);
   co_return result;
 }
 

@@ -1,11 +1,17 @@
 #include "actors/bridge_control.hpp"
 
 #include "actors/ask.hpp"
+#include "actors/bridge_apps.hpp"
 #include "actors/docker_call.hpp"
+#include "actors/engines.hpp"
 #include "actors/path_check.hpp"
 #include "actors/port_claims.hpp"
 #include "net/log.hpp"
 #include "web/admin_gate.hpp"
+
+#include <caf/send.hpp>
+
+#include <fstream>
 
 namespace harp {
 
@@ -13,6 +19,7 @@ namespace {
 
 constexpr std::string_view storage_prefix = "/exapp_storage/";
 constexpr std::string_view docker_prefix = "/docker/";
+constexpr std::string_view exapp_prefix = "/docker/exapp/";
 
 void answer_json(net::verdict& out, std::string body) {
   out.what = net::verdict::action::respond;
@@ -31,6 +38,16 @@ void answer_html(net::verdict& out, int status, std::string_view text) {
 void wrong_method(net::verdict& out, std::string_view allowed) {
   answer_text(out, 405, "405 Method Not Allowed");
   out.fields = "allow: " + std::string{allowed} + "\r\n";
+}
+
+/// What is uploaded into containers; null unless all of it is there.
+std::shared_ptr<const frp_files> read_frp_files(const std::string& directory) {
+  auto read = [&directory](const char* name) {
+    std::ifstream file{directory + "/" + name, std::ios::binary};
+    return std::string{std::istreambuf_iterator<char>{file}, {}};
+  };
+  auto out = std::make_shared<frp_files>(frp_files{read("ca.crt"), read("client.crt"), read("client.key")});
+  return out->ca.empty() || out->certificate.empty() || out->key.empty() ? nullptr : out;
 }
 
 bool reads(const net::request_head& head) {
@@ -68,7 +85,24 @@ net::asio::awaitable<void> bridge_control::carry_out(const net::request_head& he
     co_await storage_call(head, target.substr(storage_prefix.size()), out);
     co_return;
   }
-  answer_text(out, 404, "404 Not Found");
+  if (target.starts_with(exapp_prefix))
+    exapp_call_wanted(head, target, out);
+  else
+    answer_text(out, 404, "404 Not Found");
+}
+
+net::asio::awaitable<void> bridge_control::complete(const net::request_head& head, std::string_view target,
+                                                    std::string body, net::verdict& out) {
+  if (!target.starts_with(exapp_prefix)) {
+    co_await store_record(target, std::move(body), out);
+    co_return;
+  }
+  auto action = exapp_action_of(target.substr(exapp_prefix.size()));
+  auto port = parse_engine_port(head.value(net::field_id::docker_engine_port));
+  if (action && port)
+    co_await exapp_order(*port, *action, std::move(body), out);
+  else
+    answer_text(out, 404, "404 Not Found");
 }
 
 // -- container engines ---------------------------------------------------------------------------------------------------
@@ -88,15 +122,8 @@ void bridge_control::engine_call(const net::request_head& head, std::string_view
     net::count(seam_.numbers().engine_calls.at("refused"));
     return answer_html(out, 403, "403 Forbidden");
   }
-  auto tunnels = seam_.answers().tunnels.read();
-  if (*port == engine_port_first && !local_engine_.empty()) {
-    auto to = std::make_shared<net::upstream>();
-    to->where = net::upstream::kind::unix_socket;
-    to->host = local_engine_;
-    out.to = std::move(to);
-  } else if (auto found = tunnels->find(*port); found != tunnels->end()) {
-    out.to = found->second;
-  } else {
+  out.to = engines_.find(*port);
+  if (!out.to) {
     net::count(seam_.numbers().engine_calls.at("no tunnel"));
     return answer_text(out, 503, "503 Service Unavailable: no container engine is connected on this port");
   }
@@ -109,6 +136,64 @@ void bridge_control::engine_call(const net::request_head& head, std::string_view
   out.pass_fields = false;
   out.allow_upgrade = false;
   out.app = "app_api";
+}
+
+/// Judges what needs no body of a call about an ExApp's container, and asks for its body.
+void bridge_control::exapp_call_wanted(const net::request_head& head, std::string_view target, net::verdict& out) {
+  auto action = exapp_action_of(target.substr(exapp_prefix.size()));
+  if (!action)
+    return answer_text(out, 404, "404 Not Found");
+  if (head.method != "POST")
+    return wrong_method(out, "POST");
+  auto port = parse_engine_port(head.value(net::field_id::docker_engine_port));
+  if (!port)
+    return answer_text(out, 400, "400 Bad Request: docker-engine-port must be 1-65535");
+  if (!is_engine_port(*port)) {
+    net::log(net::log_level::warn, "HARP-E010", "engine", "a call that is not allowed was refused",
+             {{"call", to_string(*action)},
+              {"port", unsigned{*port}},
+              {"cause", "not an engine's port"},
+              {"next", "set the daemon's docker socket port in Nextcloud to 24000-24099"}});
+    net::count(seam_.numbers().engine_calls.at("refused"));
+    return answer_text(out, 403, "403 Forbidden: engines have ports 24000-24099");
+  }
+  out.what = net::verdict::action::read_body;
+  out.body_bytes_max = *action == exapp_action::install_certificates ? certificates_body_bytes_max : exapp_body_bytes_max;
+}
+
+net::asio::awaitable<void> bridge_control::exapp_order(uint16_t port, exapp_action action, std::string body,
+                                                       net::verdict& out) {
+  auto parsed = parse_exapp_call(action, body);
+  if (auto* error = std::get_if<std::string>(&parsed)) {
+    net::count(seam_.numbers().engine_calls.at(std::string{to_string(action)} + ":400"));
+    answer_text(out, 400, "400 Bad Request: " + *error);
+    co_return;
+  }
+  engine_order order;
+  order.engine = port;
+  order.call = std::make_shared<const exapp_call>(std::move(std::get<exapp_call>(parsed)));
+  order.files = order.call->install_frp_certificates ? read_frp_files(frp_certs_) : nullptr;
+  auto records = seam_.answers().records.read();
+  if (auto known = records->find(lower_app_id(order.call->name)); known != records->end() && known->second.record)
+    order.app_secret = std::make_shared<const std::string>(known->second.record->token);
+  auto limit = engine_call_limit(action) + ask_limit;
+  auto verdict = co_await ask<engine_verdict>(seam_.system(), seam_.handles().engines, limit, carry_atom_v, order);
+  if (!verdict)
+    answer_text(out, 503, "503 Service Unavailable: too many calls wait for this engine, or Harp stops");
+  else
+    answer_text(out, verdict->answer->status, verdict->answer->body);
+  if (verdict)
+    out.content_type = verdict->answer->content_type;
+  net::count(seam_.numbers().engine_calls.at(std::string{to_string(action)} + ":" + std::to_string(out.status)));
+  bool ended = (action == exapp_action::stop || action == exapp_action::remove) && out.status < 300;
+  if (ended)
+    close_app(*order.call);
+}
+
+/// A stopped or removed app is closed even when Nextcloud does not withdraw its record.
+void bridge_control::close_app(const exapp_call& call) {
+  if (call.role_suffix.empty() && call.instance_id.empty())
+    caf::anon_send(seam_.handles().registry, caf::delete_atom_v, lower_app_id(call.name));
 }
 
 // -- pushed records --------------------------------------------------------------------------------------------------------
@@ -126,6 +211,8 @@ net::asio::awaitable<void> bridge_control::storage_call(const net::request_head&
   }
   auto removed = co_await ask<bool>(seam_.system(), seam_.handles().registry, ask_limit, caf::delete_atom_v,
                                     lower_app_id(app_id));
+  if (removed)
+    apps_.tell_recheck(lower_app_id(app_id), true);
   if (!removed)
     answer_text(out, 503, "503 Service Unavailable");
   else if (*removed)
@@ -147,6 +234,8 @@ net::asio::awaitable<void> bridge_control::store_record(std::string_view target,
     answer_text(out, 503, "503 Service Unavailable");
   else
     answer_text(out, 204, {});
+  if (out.status == 204)
+    apps_.tell_recheck(app_id, false);
 }
 
 } // namespace harp

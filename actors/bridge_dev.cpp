@@ -30,14 +30,4 @@ bool bridge_dev::decide_now(const net::request_head& head, const net::connection
   return true;
 }
 
-net::asio::awaitable<void> bridge_dev::decide(const net::request_head&, const net::connection_facts&, net::verdict&) {
-  co_return; // decide_now() always knows
-}
-
-net::asio::awaitable<void> bridge_dev::complete(const net::request_head&, const net::connection_facts&, std::string,
-                                                net::verdict& out) {
-  answer(out, {400, R"({"message":"no body is taken"})"});
-  co_return;
-}
-
 } // namespace harp

@@ -9,12 +9,6 @@ namespace harp {
 class bridge_dev : public net::http_gate {
 public:
   bool decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) override;
-  net::asio::awaitable<void> decide(const net::request_head& head, const net::connection_facts& from,
-                                    net::verdict& out) override;
-  net::asio::awaitable<void> complete(const net::request_head& head, const net::connection_facts& from,
-                                      std::string body, net::verdict& out) override;
-  net::asio::awaitable<void> response_counted(const net::verdict&) override { co_return; }
-  void malformed(const net::connection_facts&, std::string_view) override {}
 
 private:
   web::dev_authority authority_;

@@ -45,8 +45,23 @@ struct bridge_front::inquiry {
   std::shared_ptr<const net::upstream> direct; // of the record
 };
 
-bridge_front::bridge_front(bridge& seam, front_settings settings)
-  : seam_(seam), settings_(std::move(settings)), control_(seam, settings_.local_engine) {}
+bridge_front::bridge_front(bridge& seam, front_settings settings, bridge_engines& engines, const bridge_apps& apps)
+  : seam_(seam), settings_(std::move(settings)), apps_(apps), control_(seam, engines, apps, settings_.frp_certs) {}
+
+/// On a stream of another node the address was told, or stands for the node: fields say nothing about it.
+ip_address bridge_front::client_of(const net::request_head& head, const net::connection_facts& from) const {
+  return from.origin ? from.peer : client_address(head, from.peer, settings_.trusted_proxies);
+}
+
+bool bridge_front::elsewhere(const inquiry& about, std::string_view app_id, net::verdict& out) const {
+  if (about.from.origin)
+    return false; // one hop
+  auto to = apps_.find(app_id, true);
+  if (!to)
+    return false;
+  forward_to_node(about.head, about.facts.client, std::move(to), out);
+  return true;
+}
 
 bool bridge_front::banned(const ip_address& client) const {
   auto table = seam_.answers().bans.read();
@@ -87,8 +102,8 @@ bool bridge_front::answer_user_now(inquiry& about, const decision& made) {
 }
 
 bool bridge_front::decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) {
-  auto client = client_address(head, from.peer, settings_.trusted_proxies);
-  inquiry about{head, from, {head, client, settings_.shared_key, banned(client)}, {}, nullptr};
+  auto client = client_of(head, from);
+  inquiry about{head, from, {head, client, settings_.shared_key, banned(client), settings_.expired_session_tenths}, {}, nullptr};
   for (int round = 0; round < decision_rounds_max; ++round) {
     auto made = harp::decide(about.facts, about.answers);
     bool answered = false;
@@ -104,6 +119,16 @@ bool bridge_front::decide_now(const net::request_head& head, const net::connecti
       return false;
   }
   return false;
+}
+
+/// Does a request to the known record end here?
+bool bridge_front::is_attached(const inquiry& about) const {
+  if (!about.answers.known)
+    return false;
+  const auto& record = *about.answers.known;
+  if (is_loopback_host(record.host) && is_exapp_port(record.port) && seam_.answers().tunnels.read()->contains(record.port))
+    return true;
+  return about.direct && about.direct->reached && about.direct->reached->load(std::memory_order_relaxed);
 }
 
 // -- asking ----------------------------------------------------------------------------------------------------------------
@@ -131,9 +156,9 @@ net::asio::awaitable<void> bridge_front::answer_user(inquiry& about, const decis
   asked->may_keep = !session_passphrase(about.head).empty() || about.head.has(net::field_id::authorization);
   asked->app_id = lower_app_id(made.app_id);
   asked->client = about.facts.client;
-  asked->fields = user_info_fields(about.head,
-                                   is_trusted_proxy(about.from.peer, settings_.trusted_proxies)
-                                     || settings_.trusted_proxies.empty());
+  bool forwarding = about.from.origin ? about.from.origin->trusted
+                                      : settings_.trusted_proxies.empty() || is_trusted_proxy(about.from.peer, settings_.trusted_proxies);
+  asked->fields = user_info_fields(about.head, forwarding);
   user_question question{std::move(asked)};
   auto got = co_await ask<user_answer>(seam_.system(), seam_.handles().gatekeeper,
                                        needed ? caf::timespan{nextcloud_ask_limit} : caf::timespan{public_user_limit},
@@ -149,19 +174,25 @@ net::asio::awaitable<void> bridge_front::answer_user(inquiry& about, const decis
 
 net::asio::awaitable<void> bridge_front::decide(const net::request_head& head, const net::connection_facts& from,
                                                 net::verdict& out) {
-  auto client = client_address(head, from.peer, settings_.trusted_proxies);
-  inquiry about{head, from, {head, client, settings_.shared_key, banned(client)}, {}, nullptr};
+  auto client = client_of(head, from);
+  inquiry about{head, from, {head, client, settings_.shared_key, banned(client), settings_.expired_session_tenths}, {}, nullptr};
   for (int round = 0; round < decision_rounds_max; ++round) {
     auto made = harp::decide(about.facts, about.answers);
     if (made.step == next_step::need_record) {
-      if (about.answers.record != record_state::unknown || !answer_record_now(about, made))
+      if (about.answers.record != record_state::unknown || !answer_record_now(about, made)) {
+        if (elsewhere(about, made.app_id, out))
+          co_return;
         co_await answer_record(about, made);
+      }
     } else if (made.step == next_step::need_user) {
-      if (!answer_user_now(about, made))
+      if (!answer_user_now(about, made)) {
+        if (!is_attached(about) && elsewhere(about, made.app_id, out))
+          co_return; // that node asks who it is
         co_await answer_user(about, made);
+      }
     } else if (made.step == next_step::control) {
       out.client = client;
-      vouch(from.peer);
+      vouch(from);
       co_await control_.carry_out(head, made.target, out);
       co_return;
     } else {
@@ -176,13 +207,13 @@ net::asio::awaitable<void> bridge_front::decide(const net::request_head& head, c
 
 net::asio::awaitable<void> bridge_front::complete(const net::request_head& head, const net::connection_facts&,
                                                   std::string body, net::verdict& out) {
-  // Only record pushes are asked to bring their body, and only after the key was right.
+  // Only control calls are asked to bring their body, and only after the key was right.
   auto parts = split_app(head.path);
   if (!parts) {
     answer_text(out, 404, "404 Not Found");
     co_return;
   }
-  co_await control_.store_record(parts->target, std::move(body), out);
+  co_await control_.complete(head, parts->target, std::move(body), out);
 }
 
 // -- carrying out ----------------------------------------------------------------------------------------------------------
@@ -192,9 +223,10 @@ net::asio::awaitable<void> bridge_front::count_failure(ip_address client, unsign
   co_await ask<bool>(seam_.system(), seam_.handles().gatekeeper, ask_limit, fail_atom_v, what);
 }
 
-void bridge_front::vouch(const ip_address& peer) {
-  if (!settings_.trusted_proxies.empty())
-    return; // with proxies named, the client's own address counts
+void bridge_front::vouch(const net::connection_facts& from) {
+  if (!settings_.trusted_proxies.empty() || (from.origin && !from.origin->trusted))
+    return; // with proxies named, the client's own address counts; a node is no client
+  const auto& peer = from.peer;
   auto known = vouched_.read();
   if (known->contains(peer) || known->size() >= vouched_max)
     return;
@@ -241,7 +273,7 @@ void bridge_front::forward(const decision& made, const inquiry& about, net::verd
   }
   out.app = made.app_id;
   if (made.is_signed)
-    vouch(about.from.peer);
+    vouch(about.from);
   else if (made.route != nullptr)
     out.counted_statuses = made.route->counted_statuses;
   if (is_loopback_host(made.host)) {
@@ -252,7 +284,11 @@ void bridge_front::forward(const decision& made, const inquiry& about, net::verd
       return;
     }
   }
-  if (about.direct && !made.is_fallback) {
+  bool direct = about.direct && !made.is_fallback;
+  bool reached = direct && about.direct->reached && about.direct->reached->load(std::memory_order_relaxed);
+  if (!reached && elsewhere(about, made.app_id, out))
+    return;
+  if (direct) {
     out.to = about.direct;
     return;
   }

@@ -1,11 +1,15 @@
 #include "actors/bridge_node.hpp"
 
+#include "actors/port_claims.hpp"
 #include "actors/service_manager.hpp"
 #include "net/certs.hpp"
 #include "net/log.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_future.hpp>
 #include <caf/send.hpp>
+#include <sodium.h>
 
 #include <unistd.h>
 
@@ -22,13 +26,23 @@ unsigned thread_count(const web::config& settings) {
   return settings.threads > 0 ? settings.threads : std::max(1u, std::thread::hardware_concurrency());
 }
 
+/// The engine of this machine, on its port of old.
+std::map<uint16_t, std::string> engine_sockets(const web::config& settings) {
+  std::map<uint16_t, std::string> out;
+  if (!settings.local_engine.empty())
+    out.emplace(engine_port_first, settings.local_engine);
+  return out;
+}
+
 } // namespace
 
 bridge_node::bridge_node(web::config settings, web::config_result loaded)
   : settings_(std::move(settings)),
     loaded_(std::move(loaded)),
     loops_(thread_count(settings_)),
-    seam_(loops_, tunnels_, metrics_, answers_) {}
+    seam_(loops_, tunnels_, metrics_, answers_),
+    engines_(seam_, engine_sockets(settings_)),
+    engine_calls_(seam_, engines_, board_, settings_.state_dir) {}
 
 bridge_node::~bridge_node() = default;
 
@@ -52,6 +66,28 @@ int bridge_node::run() {
   net::log(log_level::info, "HARP-A004", "front", "stopping");
   stop();
   return web::exit_fine;
+}
+
+web::admin_answer bridge_node::run_call(const std::string& name, const std::string& arguments) {
+  web::admin_answer answer;
+  auto error = state_.open(settings_.state_dir);
+  if (error.empty() && sodium_init() < 0)
+    error = "libsodium cannot be used on this machine";
+  if (error.empty()) {
+    loops_.start();
+    make_actor_system();
+    storage_ = std::make_unique<bridge_storage>(seam_, apps_, settings_, true);
+    error = storage_->open();
+  }
+  if (error.empty()) {
+    auto done = net::asio::co_spawn(loops_.at(0).executor(), storage_->call(name, arguments), net::asio::use_future).get();
+    answer.status = done.status;
+    answer.body = std::move(done.body);
+  } else {
+    answer.error = error;
+  }
+  stop();
+  return answer;
 }
 
 net::asio::awaitable<void> bridge_node::watch_signals() {
@@ -80,6 +116,7 @@ net::asio::awaitable<void> bridge_node::watch_health() {
   net::asio::steady_timer timer{loops_.at(0).io()};
   for (;;) {
     if (net::clock::now() >= certificates_due) {
+      renew_certificates();
       warn_of_certificates();
       certificates_due = net::clock::now() + certificate_check_interval;
     }
@@ -91,6 +128,22 @@ net::asio::awaitable<void> bridge_node::watch_health() {
     if (watchdog.count() > 0 && admin_ && admin_->live())
       notify_service_manager("WATCHDOG=1");
   }
+}
+
+/// Leafs near their end are issued anew under the same CA; running tunnels keep what they have.
+void bridge_node::renew_certificates() {
+  if (!frp_ || frp_certs_.empty())
+    return;
+  auto report = net::ensure_frp_certs(frp_certs_, settings_.cert_validity_days);
+  if (report.created.empty())
+    return; // warnings are said by warn_of_certificates() and were said at the start
+  std::shared_ptr<net::tls_context> fresh;
+  auto error = report.error.empty() ? load_frp_tls(fresh) : report.error;
+  if (error.empty())
+    frp_->use_tls(fresh);
+  net::log(error.empty() ? log_level::info : log_level::warn, "HARP-T062", "tunnel", "tunnel certificates were renewed",
+           {{"cause", error.empty() ? "the old ones end soon" : error.c_str()},
+            {"next", error.empty() ? "nothing: ExApps take theirs at their next deployment, the old ones serve until they end" : "see the directory of the certificates"}});
 }
 
 void bridge_node::warn_of_certificates() const {
@@ -143,6 +196,8 @@ void bridge_node::stop() {
     open->stop();
   for (const auto& session : tunnels_.all())
     session->close("Harp stops");
+  if (storage_)
+    storage_->stop();
   if (actors_) {
     if (supervisor_)
       caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);

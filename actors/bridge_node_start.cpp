@@ -1,5 +1,6 @@
 // The start of a node, in the order that lets nobody in before what he needs is there.
 #include "actors/bridge_node.hpp"
+#include "actors/random_id.hpp"
 
 #include "net/certs.hpp"
 #include "net/log.hpp"
@@ -35,16 +36,12 @@ constexpr std::string_view deviations[] = {
   "no secret in any log level; route patterns are matched in bounded time",
   "IPv6 literals work in every address value; any key that a header can carry is accepted",
   "paths are judged raw and decoded, the stricter result counts; dot-dot, backslash, NUL and broken escapes are refused",
+  "ExApps created by Harp find a credential for their own tunnel where HaRP puts the shared key; engines.legacy_exapp_key restores that",
+  "containers and volumes carry an owner label; those of another Nextcloud are not touched, unlabelled ones are adopted after a look at their environment",
   "no loopback ports for tunnels; 8200 serves only /heartbeat and /info; engine calls are rebuilt",
 };
 
-std::string random_key() {
-  unsigned char bytes[24];
-  randombytes_buf(bytes, sizeof bytes);
-  char text[49];
-  sodium_bin2hex(text, sizeof text, bytes, sizeof bytes);
-  return text;
-}
+constexpr size_t demo_key_bytes = 24;
 
 } // namespace
 
@@ -55,7 +52,7 @@ std::string bridge_node::start() {
     return error;
   adapt_to_descriptors();
   loops_.start();
-  for (auto step : {&bridge_node::open_actors, &bridge_node::open_tunnels, &bridge_node::open_fronts, &bridge_node::open_console}) {
+  for (auto step : {&bridge_node::open_actors, &bridge_node::open_tunnels, &bridge_node::open_fronts, &bridge_node::open_storage, &bridge_node::open_console}) {
     auto error = (this->*step)();
     if (!error.empty())
       return error;
@@ -98,7 +95,22 @@ std::string bridge_node::listen(const std::vector<web::bind_address>& where, con
   return {};
 }
 
+void bridge_node::make_actor_system() {
+  actor_config_ = std::make_unique<caf::actor_system_config>();
+  actor_config_->set("scheduler.policy", caf::atom("sharing"));
+  actor_config_->set("scheduler.max-threads", std::max<size_t>(2, loops_.size()));
+  actor_config_->set("scheduler.max-throughput", size_t{500});
+  actors_ = std::make_unique<caf::actor_system>(*actor_config_);
+  seam_.use(*actors_);
+}
+
+std::string bridge_node::open_storage() {
+  storage_ = std::make_unique<bridge_storage>(seam_, apps_, settings_, false);
+  return storage_->open();
+}
+
 std::string bridge_node::open_actors() {
+  make_actor_system();
   if (!settings_.proxy_enabled && !settings_.dev_authority)
     return {};
   settings_.proxy_enabled = true;
@@ -107,7 +119,7 @@ std::string bridge_node::open_actors() {
     net::log(log_level::warn, "HARP-A009", "front", web::dev_authority::warning,
              {{"cause", "HARP_DEV_AUTHORITY is set"}, {"next", "unset it and give NC_INSTANCE_URL for real use"}});
     if (settings_.shared_key.empty())
-      settings_.shared_key = random_key();
+      settings_.shared_key = random_hex(demo_key_bytes);
     dev_gate_ = std::make_unique<bridge_dev>();
     fronts_.push_back(std::make_unique<net::http_front>(loops_, *dev_gate_, tunnels_, metrics_, net::http_limits{}));
     auto error = listen({{"127.0.0.1", 0}}, "dev_authority",
@@ -118,12 +130,6 @@ std::string bridge_node::open_actors() {
       return error;
     settings_.nextcloud_url = "http://" + listeners_.back().open->address();
   }
-  actor_config_ = std::make_unique<caf::actor_system_config>();
-  actor_config_->set("scheduler.policy", caf::atom("sharing"));
-  actor_config_->set("scheduler.max-threads", std::max<size_t>(2, loops_.size()));
-  actor_config_->set("scheduler.max-throughput", size_t{500});
-  actors_ = std::make_unique<caf::actor_system>(*actor_config_);
-  seam_.use(*actors_);
   proxy_parts parts;
   gatekeeper_settings gatekeeper;
   gatekeeper.shared_key = settings_.shared_key;
@@ -141,6 +147,21 @@ std::string bridge_node::open_actors() {
   parts.credentials = std::make_shared<const tunnel_credentials>(settings_.shared_key);
   parts.answers = answers_;
   parts.port = &seam_;
+  engine_identity identity;
+  identity.owner = settings_.nextcloud_url;
+  identity.shared_key = settings_.shared_key;
+  identity.credentials = parts.credentials;
+  identity.legacy_exapp_key = settings_.legacy_exapp_key;
+  auto binds = parse_bind_policy(settings_.bind_mounts);
+  if (!binds)
+    return "engines.bind_mounts must be all, none, or absolute directories separated by commas";
+  identity.binds = std::move(*binds);
+  identity.binds.engine_socket = settings_.local_engine;
+  parts.identity = std::make_shared<const engine_identity>(std::move(identity));
+  parts.board = board_;
+  parts.engines = &engines_;
+  if (auto error = engine_calls_.load(); !error.empty())
+    return error;
   parts.adopt = [this](actor_handles handles) { seam_.adopt(std::move(handles)); };
   parts.end_all_tunnels = [this] { seam_.end_all_tunnels(); };
   supervisor_ = actors_->spawn(supervisor, parts);
@@ -172,6 +193,21 @@ void bridge_node::say_deviations() const {
     net::log(log_level::info, "HARP-A010", "front", "differs from HaRP", {{"what", difference}});
 }
 
+std::string bridge_node::load_frp_tls(std::shared_ptr<net::tls_context>& into) const {
+  net::tls_settings tls;
+  tls.certificate_file = frp_certs_ + "/server.crt";
+  tls.key_file = frp_certs_ + "/server.key";
+  if (settings_.frp_tls)
+    tls.ca_file = frp_certs_ + "/ca.crt";
+  tls.require_peer_certificate = settings_.frp_tls;
+  tls.tolerate_truncation = true;
+  auto made = net::tls_context::server(tls);
+  if (auto* error = std::get_if<std::string>(&made))
+    return *error;
+  into = std::get<std::shared_ptr<net::tls_context>>(made);
+  return {};
+}
+
 std::string bridge_node::open_tunnels() {
   if (!settings_.proxy_enabled)
     return {};
@@ -187,17 +223,9 @@ std::string bridge_node::open_tunnels() {
     net::log(log_level::warn, "HARP-T060", "tunnel", "tunnel certificates", {{"cause", warning}, {"next", "renew them under the same CA"}});
   if (!report.error.empty())
     return report.error;
-  net::tls_settings tls;
-  tls.certificate_file = dir + "/server.crt";
-  tls.key_file = dir + "/server.key";
-  if (settings_.frp_tls)
-    tls.ca_file = dir + "/ca.crt";
-  tls.require_peer_certificate = settings_.frp_tls;
-  tls.tolerate_truncation = true;
-  auto made = net::tls_context::server(tls);
-  if (auto* error = std::get_if<std::string>(&made))
-    return *error;
-  tunnels.tls = std::get<std::shared_ptr<net::tls_context>>(made);
+  frp_certs_ = dir;
+  if (auto error = load_frp_tls(tunnels.tls); !error.empty())
+    return error;
   tunnel_gate_ = std::make_unique<bridge_tunnels>(seam_);
   frp_ = std::make_unique<net::frp_server>(std::move(tunnels), *tunnel_gate_, tunnels_);
   return listen(settings_.frp_address, "frp", [this](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
@@ -215,18 +243,34 @@ std::string bridge_node::load_tls(std::shared_ptr<net::tls_context>& into) const
   return {};
 }
 
+/// Who decides: this node and, on streams of others, this node again; an entry node leaves it to the others.
+void bridge_node::make_exapp_gates(const net::http_limits& limits) {
+  auto add = [this, &limits](net::http_gate& gate) {
+    fronts_.push_back(std::make_unique<net::http_front>(loops_, gate, tunnels_, metrics_, limits));
+    return fronts_.back().get();
+  };
+  if (!settings_.proxy_enabled) {
+    entry_gate_ = std::make_unique<entry_gate>(apps_, settings_.trusted_proxies);
+    exapp_front_ = add(*entry_gate_);
+    return;
+  }
+  front_settings front{settings_.shared_key, settings_.trusted_proxies, settings_.certs_dir + "/frp", settings_.expired_session_tenths};
+  front_gate_ = std::make_unique<bridge_front>(seam_, std::move(front), engines_, apps_);
+  exapp_front_ = add(*front_gate_);
+  node_stream_gate_ = std::make_unique<stream_gate>(*front_gate_);
+  apps_.serve_with(*add(*node_stream_gate_));
+}
+
 std::string bridge_node::open_fronts() {
-  if (!settings_.proxy_enabled)
+  if (!settings_.proxy_enabled && !settings_.proxy_entry)
     return {};
-  front_gate_ = std::make_unique<bridge_front>(seam_, front_settings{settings_.shared_key, settings_.trusted_proxies, settings_.local_engine});
   net::http_limits limits;
   limits.client = settings_.timeout_client;
   limits.connect = settings_.timeout_connect;
   limits.server = settings_.timeout_server;
   limits.tunnel = settings_.timeout_tunnel;
   limits.access_log = settings_.access_log;
-  fronts_.push_back(std::make_unique<net::http_front>(loops_, *front_gate_, tunnels_, metrics_, limits));
-  exapp_front_ = fronts_.back().get();
+  make_exapp_gates(limits);
   auto error = listen(settings_.exapps_address, "exapps", [this](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {
     return exapp_front_->serve(on, net::make_socket_stream(std::move(socket)), {peer, port, false});
   }, client_slots_);
@@ -260,7 +304,7 @@ std::string bridge_node::open_console() {
   auto token = state_.make_token();
   if (token.empty())
     return "cli.token cannot be written in " + settings_.state_dir;
-  admin_ = std::make_unique<bridge_admin>(seam_, loaded_, listeners_, stopping_);
+  admin_ = std::make_unique<bridge_admin>(seam_, loaded_, listeners_, engine_calls_, *storage_, stopping_);
   admin_gate_ = std::make_unique<web::admin_gate>(*admin_, token);
   fronts_.push_back(std::make_unique<net::http_front>(loops_, *admin_gate_, tunnels_, metrics_, net::http_limits{}));
   auto error = listen({settings_.console}, "console", [front = fronts_.back().get()](net::loop& on, net::generic_socket socket, ip_address peer, uint16_t port) {

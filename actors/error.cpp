@@ -16,6 +16,8 @@ std::string to_string(ec code) {
       return "no_tunnel";
     case ec::busy:
       return "busy";
+    case ec::store_failed:
+      return "store_failed";
   }
   return "unknown";
 }

@@ -16,6 +16,7 @@ enum class ec : uint8_t {
   unavailable = 3, // Nextcloud cannot be asked now
   no_tunnel = 4,   // no such tunnel session
   busy = 5,        // a cap was reached
+  store_failed = 6, // the disk or the database could not do it
 };
 
 std::string to_string(ec code);

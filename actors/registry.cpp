@@ -1,16 +1,21 @@
 #include "actors/registry.hpp"
 
 #include "actors/path_check.hpp"
+#include "actors/random_id.hpp"
 #include "actors/tunnel.hpp"
 #include "net/log.hpp"
-
-#include <sodium.h>
 
 #include <algorithm>
 
 namespace harp {
 
 using net::log_level;
+
+namespace {
+
+constexpr size_t fresh_run_id_bytes = 8; // 16 hex digits, as stock (frp.md 3)
+
+} // namespace
 
 registry_actor::behavior_type registry(registry_actor::stateful_pointer<registry_state> self,
                                        std::shared_ptr<const registry_settings> settings,
@@ -30,6 +35,7 @@ registry_actor::behavior_type registry_state::start(std::shared_ptr<const regist
     [this](record_atom, const std::string& app_id) { return record(app_id); },
     [this](caf::put_atom, const record_answer& pushed) { return put(pushed); },
     [this](caf::delete_atom, const std::string& app_id) { return withdraw(app_id); },
+    [this](caf::update_atom, const std::string& app_id, bool reopen) { ask_again(app_id, reopen); },
     [this](open_atom, const session_opening& opening) { return open(opening); },
     [this](claim_atom, const claim_question& question) { return claim(question); },
     [this](running_atom, uint64_t id, const std::string& proxy) { running(id, proxy); },
@@ -148,6 +154,9 @@ void registry_state::store(const std::string& app_id, record_ptr fresh) {
   auto direct = std::make_shared<net::upstream>();
   direct->host = fresh->host;
   direct->port = fresh->port;
+  const auto& before = kept.app.direct;
+  bool same = before && before->host == direct->host && before->port == direct->port;
+  direct->reached = same ? before->reached : std::make_shared<std::atomic<bool>>(false);
   kept.app.direct = std::move(direct);
   kept.app.record = std::move(fresh);
   kept.asked_ms = now_ms();
@@ -179,6 +188,20 @@ bool registry_state::withdraw(const std::string& app_id) {
   return was_there;
 }
 
+/// Another node was pushed a record of an app that is known here. Until Nextcloud answers, the old one counts.
+void registry_state::ask_again(const std::string& app_id, bool reopen) {
+  auto known = records_.find(app_id);
+  if (known == records_.end())
+    return;
+  if (reopen && known->second.app.closed) {
+    known->second.app.closed = false;
+    publish_records();
+  }
+  absent_.erase(app_id);
+  if (!by_app_.contains(app_id) && !ask_nextcloud(app_id, lookup{app_id, {}}))
+    known->second.asked_ms = now_ms() - record_fresh_for.count() - 1; // the budget is used up: on a later tick
+}
+
 void registry_state::publish_records() {
   record_map table;
   for (const auto& [app_id, kept] : records_)
@@ -204,14 +227,6 @@ void registry_state::tick() {
 
 namespace {
 
-std::string fresh_run_id() {
-  unsigned char bytes[8];
-  randombytes_buf(bytes, sizeof bytes);
-  char text[17];
-  sodium_bin2hex(text, sizeof text, bytes, sizeof bytes);
-  return text;
-}
-
 bool same_grant(const login_grant& a, const login_grant& b) {
   if (a.credential.has_value() != b.credential.has_value())
     return false;
@@ -233,7 +248,7 @@ caf::result<std::string> registry_state::open(const session_opening& opening) {
   if (sessions_.size() >= tunnel_sessions_max)
     return caf::make_error(ec::busy, "too many tunnel sessions");
   if (run_id.empty())
-    run_id = fresh_run_id();
+    run_id = random_hex(fresh_run_id_bytes);
   auto& made = sessions_[id];
   made.login = opening.login;
   made.grant = opening.grant;

@@ -76,6 +76,7 @@ private:
   void store(const std::string& app_id, record_ptr fresh);
   bool put(const record_answer& pushed);
   bool withdraw(const std::string& app_id);
+  void ask_again(const std::string& app_id, bool reopen);
   void publish_records();
   void tick();
   // tunnels

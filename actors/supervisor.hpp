@@ -1,6 +1,7 @@
 // Starts the actors in order, watches them, starts a fallen one again with growing pauses.
 #pragma once
 
+#include "actors/engines.hpp"
 #include "actors/gatekeeper.hpp"
 #include "actors/registry.hpp"
 
@@ -18,6 +19,7 @@ inline constexpr std::chrono::milliseconds restart_pause_max{10'000};
 struct actor_handles {
   gatekeeper_actor gatekeeper;
   registry_actor registry;
+  engines_actor engines;
 };
 
 /// What every actor of the proxy plane is made of.
@@ -27,11 +29,17 @@ struct proxy_parts {
   std::shared_ptr<const tunnel_credentials> credentials;
   std::shared_ptr<hot_answers> answers;
   net_port* port = nullptr;
+  std::shared_ptr<const engine_identity> identity; // whom containers belong to
+  std::shared_ptr<engine_board> board;
+  engine_port* engines = nullptr;
   std::function<void(actor_handles)> adopt;  // told the handles at the start and after each restart
   std::function<void()> end_all_tunnels;     // a new registry knows none of the live sessions: they log in again
 };
 
-using supervisor_actor = caf::typed_actor<caf::reacts_to<caf::tick_atom, bool>>; // Start what is missing; true: it was the registry.
+/// The actors of the proxy plane, by name.
+enum class proxy_actor : uint8_t { gatekeeper, registry, engines };
+
+using supervisor_actor = caf::typed_actor<caf::reacts_to<caf::tick_atom, uint8_t>>; // Start this proxy_actor again.
 
 class supervisor_state {
 public:
@@ -43,7 +51,8 @@ public:
 private:
   void spawn_gatekeeper();
   void spawn_registry();
-  void restart(bool was_registry);
+  void spawn_engines();
+  void restart(proxy_actor fallen);
 
   supervisor_actor::pointer self_;
   proxy_parts parts_;

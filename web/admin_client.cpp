@@ -102,21 +102,22 @@ admin_answer parse_answer(const std::string& raw) {
 
 admin_answer ask_admin(const std::string& address, const std::string& token,
                        const std::string& method, const std::string& path,
-                       std::chrono::milliseconds limit) {
+                       std::chrono::milliseconds limit, const std::string& body) {
   auto request = method + " " + path + " HTTP/1.1\r\nHost: " + address + "\r\nUser-Agent: harp/"
                  + std::string{version} + "\r\nAccept: application/json\r\nConnection: close\r\n";
   if (!token.empty())
     request += "Authorization: Bearer " + token + "\r\n";
   if (method != "GET")
-    request += "Content-Length: 0\r\n";
-  auto result = exchange(address, request + "\r\n", admin_answer_bytes_max, limit);
+    request += "Content-Length: " + std::to_string(body.size()) + "\r\n";
+  auto result = exchange(address, request + "\r\n" + body, admin_answer_bytes_max, limit);
   if (!result.error.empty())
     return unreachable(result.error);
   return parse_answer(result.received);
 }
 
 admin_answer ask_daemon(const std::string& state_dir, const std::string& method,
-                        const std::string& path) {
+                        const std::string& path, const std::string& body,
+                        std::chrono::milliseconds limit) {
   if (state_dir.empty())
     return unreachable("there is no state directory; give --state DIR");
   auto text = read_small(state_dir + "/run.json");
@@ -126,7 +127,7 @@ admin_answer ask_daemon(const std::string& state_dir, const std::string& method,
   if (!run.is_object() || !run.contains("console") || !run["console"].is_string())
     return unreachable(state_dir + "/run.json is damaged; restart the daemon");
   return ask_admin(run["console"].get<std::string>(), read_small(state_dir + "/cli.token"), method,
-                   path);
+                   path, limit, body);
 }
 
 int report_failure(const admin_answer& answer, const std::string& state_dir, const cli_call& call) {

@@ -1,9 +1,14 @@
 #include "web/admin_gate.hpp"
 
+#include "web/admin_client.hpp"
 #include "web/version.hpp"
 
 #include <nlohmann/json.hpp>
 #include <sodium.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
 
 namespace harp::web {
 
@@ -55,6 +60,26 @@ bool is_own_host(std::string_view authority) {
 
 bool is_read(const net::request_head& head) {
   return head.method == "GET" || head.method == "HEAD";
+}
+
+constexpr std::string_view call_prefix = "/api/call/";
+
+/// The value of `name` in a query; values here are hex and digits, so nothing is decoded.
+std::string query_value(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    auto pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    if (pair.size() > name.size() && pair.starts_with(name) && pair[name.size()] == '=')
+      return std::string{pair.substr(name.size() + 1)};
+  }
+  return {};
+}
+
+std::optional<uint64_t> query_number(std::string_view query, std::string_view name) {
+  auto text = query_value(query, name);
+  uint64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && !text.empty() && end == text.data() + text.size() ? std::optional{number} : std::nullopt;
 }
 
 } // namespace
@@ -136,8 +161,17 @@ net::asio::awaitable<void> admin_gate::decide(const net::request_head& head, con
 net::asio::awaitable<void> admin_gate::api(const net::request_head& head, net::verdict& out) {
   if (head.path == "/api/bans" || head.path.starts_with("/api/bans/")) {
     co_await bans(head, out);
+  } else if (head.path.starts_with(call_prefix) || (head.path == "/api/content" && head.method == "POST")) {
+    if (head.method != "POST") {
+      wrong_method(out, "POST");
+      co_return;
+    }
+    out.what = net::verdict::action::read_body;
+    out.body_bytes_max = call_body_bytes_max;
+  } else if (head.path == "/api/content") {
+    co_await content(head, out);
   } else if (head.path != "/api/status" && head.path != "/api/config") {
-    answer_error(out, 404, "no such call", "known: /api/status, /api/bans, /api/config");
+    answer_error(out, 404, "no such call", "known: /api/status, /api/bans, /api/config, /api/call/NAME, /api/content");
   } else if (!is_read(head)) {
     wrong_method(out, "GET, HEAD");
   } else if (head.path == "/api/config") {
@@ -176,10 +210,35 @@ net::asio::awaitable<void> admin_gate::bans(const net::request_head& head, net::
     answer_json(out, 200, json{{"lifted", *lifted}});
 }
 
-net::asio::awaitable<void> admin_gate::complete(const net::request_head&, const net::connection_facts&, std::string,
+net::asio::awaitable<void> admin_gate::content(const net::request_head& head, net::verdict& out) {
+  auto offset = query_number(head.query, "offset");
+  auto length = query_number(head.query, "length");
+  if (!is_read(head)) {
+    wrong_method(out, "GET, HEAD, POST");
+    co_return;
+  }
+  if (!offset || !length || *length == 0 || *length > content_piece_bytes) {
+    answer_error(out, 400, "offset or length is missing or out of range", "ask for at most 1 MiB at a time");
+    co_return;
+  }
+  auto done = co_await node_.read_content(query_value(head.query, "handle"), *offset, *length);
+  answer(out, done.status, done.raw ? "application/octet-stream" : "application/json", std::move(done.body));
+}
+
+net::asio::awaitable<void> admin_gate::complete(const net::request_head& head, const net::connection_facts&, std::string body,
                                                 net::verdict& out) {
-  answer_error(out, 400, "this call takes no body", "send it without");
-  co_return;
+  call_answer done;
+  if (head.path.starts_with(call_prefix)) {
+    done = co_await node_.call(std::string{head.path.substr(call_prefix.size())}, std::move(body));
+  } else {
+    auto offset = query_number(head.query, "offset");
+    if (!offset) {
+      answer_error(out, 400, "the offset is missing", "say where the bytes belong");
+      co_return;
+    }
+    done = co_await node_.write_content(query_value(head.query, "handle"), *offset, std::move(body));
+  }
+  answer(out, done.status, "application/json", std::move(done.body));
 }
 
 // -- 8200 ------------------------------------------------------------------------------------------------------------------

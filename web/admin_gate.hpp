@@ -26,6 +26,7 @@ private:
   bool health(const net::request_head& head, net::verdict& out);
   net::asio::awaitable<void> api(const net::request_head& head, net::verdict& out);
   net::asio::awaitable<void> bans(const net::request_head& head, net::verdict& out);
+  net::asio::awaitable<void> content(const net::request_head& head, net::verdict& out);
   [[nodiscard]] bool authorized(const net::request_head& head) const;
 
   admin& node_;

@@ -1,13 +1,14 @@
 #include "web/cli.hpp"
 
+#include "web/cli_engine.hpp"
 #include "web/cli_settings.hpp"
+#include "web/cli_storage.hpp"
 #include "web/config_values.hpp"
 #include "web/nearest.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <array>
 #include <iostream>
 #include <unistd.h>
 
@@ -24,18 +25,18 @@ struct named_action {
   action run;
 };
 
-constexpr std::array<named_action, 12> actions{{{"serve", run_serve},
-                                                {"expose", run_expose},
-                                                {"version", run_version},
-                                                {"config check", run_config_check},
-                                                {"config show", run_config_show},
-                                                {"config diff", run_config_diff},
-                                                {"config reference", run_config_reference},
-                                                {"status", run_status},
-                                                {"health", run_health},
-                                                {"tunnels", run_tunnels},
-                                                {"bans ls", run_bans_list},
-                                                {"bans lift", run_bans_lift}}};
+constexpr named_action actions[] = {{"serve", run_serve},
+                                    {"expose", run_expose},
+                                    {"version", run_version},
+                                    {"config check", run_config_check},
+                                    {"config show", run_config_show},
+                                    {"config diff", run_config_diff},
+                                    {"config reference", run_config_reference},
+                                    {"status", run_status},
+                                    {"health", run_health},
+                                    {"tunnels", run_tunnels},
+                                    {"bans ls", run_bans_list},
+                                    {"bans lift", run_bans_lift}};
 
 /// The command that was reached, from the root down.
 std::vector<CLI::App*> reached(CLI::App& app) {
@@ -125,7 +126,7 @@ int run_reached(CLI::App& app, const cli_settings& settings, const cli_hooks& ho
                 const cli_world& world) {
   auto path = reached(app);
   auto words = words_of(path);
-  if (!command_names(*path.back()).empty()) {
+  if (!command_names(*path.back()).empty() && words != "invite" && words != "trash") {
     world.err << app.help();
     return usage_error(world, path, "a command is missing");
   }
@@ -135,6 +136,10 @@ int run_reached(CLI::App& app, const cli_settings& settings, const cli_hooks& ho
   for (const auto& known : actions)
     if (words == known.words)
       return known.run({settings, hooks, world, sources});
+  if (is_storage_command(words))
+    return run_storage({settings, hooks, world, sources}, words);
+  if (is_engine_command(words))
+    return run_engine({settings, hooks, world, sources}, words);
   return run_printed(app, settings, words, world);
 }
 

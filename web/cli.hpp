@@ -2,6 +2,7 @@
 // of the data plane is a hook.
 #pragma once
 
+#include "web/admin_client.hpp"
 #include "web/config.hpp"
 #include "web/expose_options.hpp"
 
@@ -26,6 +27,8 @@ struct cli_hooks {
   /// The configuration is valid, the log is set up and the warnings are written.
   std::function<int(const config&)> serve;
   std::function<int(const expose_options&)> expose;
+  /// A call of the storage plane (name, JSON arguments) while no daemon runs on the state directory.
+  std::function<admin_answer(const config_sources&, const std::string&, const std::string&)> storage;
 };
 
 /// The process around a command; tests bring their own.

@@ -2,6 +2,7 @@
 #include "storage/types.hpp"
 #include "web/admin_client.hpp"
 #include "web/cli_settings.hpp"
+#include "web/cli_storage.hpp"
 #include "web/config_values.hpp"
 
 #include <nlohmann/json.hpp>
@@ -45,6 +46,8 @@ std::optional<std::string> ban_name(const std::string& text) {
 } // namespace
 
 int run_status(const cli_call& call) {
+  if (call.settings.storage.wait)
+    return wait_until_settled(call);
   auto answer = ask(call, "GET", "/api/status");
   if (answer.status != 200)
     return fail(call, answer);
@@ -90,6 +93,8 @@ int run_bans_lift(const cli_call& call) {
   std::string path = "/api/bans";
   if (!call.settings.lift_all) {
     auto name = ban_name(wanted);
+    if (!name && wanted == "all")
+      return usage(call, "to lift every ban say `harp bans lift --all`");
     if (!name)
       return usage(call, in_quotes(wanted) + " is neither an IP address nor an IPv6 /64");
     path += "/" + *name;

@@ -10,6 +10,24 @@
 
 namespace harp::web {
 
+/// What the commands of the storage plane are told.
+struct storage_words {
+  std::string name, dir, listen, role, user, expires, token, device, path, target, version, time, space, mode;
+  std::vector<std::string> spaces;
+  unsigned uses = 1;
+  bool clear = false;
+  bool wait = false;
+  bool all = false;
+  unsigned seconds = 0; // longest wait; 0: as long as it takes
+};
+
+/// What the commands about container engines are told.
+struct engine_words {
+  unsigned port = 0; // 0: none given
+  unsigned lines = 0;
+  std::string socket, app;
+};
+
 /// Where CLI11 puts what it reads.
 struct cli_settings {
   std::string state, certs, config_file;
@@ -20,9 +38,11 @@ struct cli_settings {
   bool lift_all = false;
   std::string shell;
   expose_options expose;
+  engine_words engine;
   std::string expose_to, expose_server, token_file;
   bool no_tls = false;
   bool no_mux = false;
+  storage_words storage;
 };
 
 /// One command being run.

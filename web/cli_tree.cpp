@@ -1,5 +1,7 @@
 // The tree of commands and options. Texts here are the help, the man page and the shell completion.
 #include "web/cli_settings.hpp"
+#include "web/cli_storage.hpp"
+#include "web/cli_engine.hpp"
 #include "web/config_report.hpp"
 
 #include <CLI/Config.hpp>
@@ -26,8 +28,12 @@ void add_config(CLI::App& app, cli_settings& into) {
 }
 
 void add_client_commands(CLI::App& app, cli_settings& into) {
-  command(app, "status",
-          "what the daemon of this state directory does; real addresses under listeners");
+  auto* status = command(
+      app, "status", "what the daemon of this state directory does; real addresses under listeners");
+  status->add_flag("--wait", into.storage.wait,
+                   "wait until nothing is pending in any space, with progress");
+  status->add_option("--seconds", into.storage.seconds, "with --wait: give up after this time, exit 1")
+      ->option_text("N");
   command(app, "health", "exit 0 if the daemon is ready, 1 if not, 3 if it cannot be reached");
   command(app, "tunnels", "list the tunnels that are logged in");
   auto* bans = command(app, "bans", "clients that are refused after too many failures");
@@ -99,6 +105,8 @@ void build_cli(CLI::App& app, cli_settings& into) {
   add_config(app, into);
   add_client_commands(app, into);
   add_expose(app, into);
+  add_engine_commands(app, into.engine);
+  add_storage_commands(app, into.storage);
   command(app, "version", "print the version");
   auto* completion = command(app, "completion", "print a completion script for a shell");
   completion->add_option("shell", into.shell, "bash or zsh")->option_text("SHELL")->required();

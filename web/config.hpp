@@ -38,6 +38,7 @@ struct config {
   // [proxy] the HaRP plane: open when `proxy_enabled` (key or any HP_* name or its TOML twin given,
   // or in_image)
   bool proxy_enabled = false;
+  bool proxy_entry = false; // proxy.entry / HARP_PROXY_ENTRY: ExApps of other nodes are served here, with neither key nor Nextcloud
   std::string shared_key; // HARP_PROXY_SHARED_KEY, HP_SHARED_KEY or the file's content: secret,
                           // never in a TOML file
   std::string shared_key_file; // proxy.shared_key_file / HP_SHARED_KEY_FILE, or the service
@@ -56,6 +57,7 @@ struct config {
   milliseconds session_lifetime{3000};        // proxy.session_lifetime / HP_SESSION_LIFETIME
   unsigned blacklist_count = 10;              // proxy.blacklist_count / HP_BLACKLIST_COUNT
   std::chrono::seconds blacklist_window{300}; // proxy.blacklist_window / HP_BLACKLIST_WINDOW
+  unsigned expired_session_tenths = 5;        // proxy.expired_session_tenths
   milliseconds timeout_connect{30'000};       // proxy.timeout_connect / HP_TIMEOUT_CONNECT
   milliseconds timeout_client{30'000};        // proxy.timeout_client / HP_TIMEOUT_CLIENT
   milliseconds timeout_server{1'800'000};     // proxy.timeout_server / HP_TIMEOUT_SERVER
@@ -65,9 +67,14 @@ struct config {
                                 // claim any documented port
   std::string local_engine;     // engines.local / HARP_ENGINES_LOCAL: socket path; image default
                                 // /var/run/docker.sock when mounted
+  std::string bind_mounts = "all"; // engines.bind_mounts / HARP_ENGINES_BIND_MOUNTS: all, none or directories
+  bool legacy_exapp_key = false;   // engines.legacy_exapp_key / HARP_ENGINES_LEGACY_EXAPP_KEY: ExApps get the shared key
 
   // [listen]
   bind_address console{"127.0.0.1", 8783}; // listen.console / HARP_LISTEN_CONSOLE
+  std::vector<bind_address> nodes;         // listen.nodes / HARP_LISTEN_NODES; empty: what init or join wrote down
+  bool lan_discovery = true;               // listen.lan_discovery / HARP_LISTEN_LAN_DISCOVERY
+
 
   // [log]
   std::string log_level

@@ -38,6 +38,11 @@ key_entry secret(key_entry entry) {
 }
 
 /// HP_LOG_LEVEL alone says nothing about wanting a proxy when it is written as log.level.
+key_entry for_entry(key_entry entry) {
+  entry.serves_entry = true;
+  return entry;
+}
+
 key_entry not_proxy(key_entry entry) {
   entry.opens_proxy = false;
   return entry;
@@ -49,6 +54,22 @@ key_entry ignored(names environment, std::string default_text, std::string meani
   key_info info{"", std::move(environment), std::move(default_text), std::move(meaning)};
   info.in_files = false;
   return {std::move(info), true, check, &show_nothing};
+}
+
+/// `all`, `none`, or absolute directories by comma.
+std::string set_bind_mounts(config& into, const given_value& given, notes& warnings) {
+  auto error = set_text<&config::bind_mounts>(into, given, warnings);
+  std::string_view rest = into.bind_mounts;
+  bool listed = error.empty() && rest != "all" && rest != "none";
+  while (listed && error.empty()) {
+    auto end = rest.find(',');
+    if (!rest.starts_with('/') || rest.substr(0, end).find("..") != rest.npos)
+      error = "must be all, none, or absolute directories separated by commas";
+    if (end == rest.npos)
+      break;
+    rest.remove_prefix(end + 1);
+  }
+  return error;
 }
 
 void add_node_rows(std::vector<key_entry>& t) {
@@ -72,6 +93,10 @@ void add_node_rows(std::vector<key_entry>& t) {
 }
 
 void add_proxy_rows(std::vector<key_entry>& t) {
+  t.push_back(row("proxy.entry", {"HARP_PROXY_ENTRY"},
+                  "true: ExApps that keepers of the cluster announce are served on proxy.exapps_address, with neither "
+                  "key nor Nextcloud",
+                  set_flag<&config::proxy_entry>, show<&config::proxy_entry>));
   t.push_back(secret(
       row("proxy.shared_key", {"HARP_PROXY_SHARED_KEY", "HP_SHARED_KEY"},
           "the key shared with AppAPI; required when the proxy plane is open (better: the file)",
@@ -83,15 +108,15 @@ void add_proxy_rows(std::vector<key_entry>& t) {
   t.push_back(row("proxy.nextcloud_url", {"HARP_PROXY_NEXTCLOUD_URL", "NC_INSTANCE_URL"},
                   "base URL of Nextcloud; required when the proxy plane is open", set_nextcloud_url,
                   show<&config::nextcloud_url>));
-  t.push_back(row("proxy.exapps_address",
+  t.push_back(for_entry(row("proxy.exapps_address",
                   {"HARP_PROXY_EXAPPS_ADDRESS", "HARP_LISTEN_EXAPPS", "HP_EXAPPS_ADDRESS"},
                   "where ExApps are served over HTTP; HAProxy's bind forms, several by comma",
-                  set_binds<&config::exapps_address>, show<&config::exapps_address>));
-  t.push_back(row(
+                  set_binds<&config::exapps_address>, show<&config::exapps_address>)));
+  t.push_back(for_entry(row(
       "proxy.exapps_https_address",
       {"HARP_PROXY_EXAPPS_HTTPS_ADDRESS", "HARP_LISTEN_EXAPPS_HTTPS", "HP_EXAPPS_HTTPS_ADDRESS"},
       "the same over HTTPS, open only if CERTS/cert.pem exists",
-      set_binds<&config::exapps_https_address>, show<&config::exapps_https_address>));
+      set_binds<&config::exapps_https_address>, show<&config::exapps_https_address>)));
   t.push_back(
       row("proxy.frp_address", {"HARP_PROXY_FRP_ADDRESS", "HARP_LISTEN_FRP", "HP_FRP_ADDRESS"},
           "where frp clients log in", set_binds<&config::frp_address>, show<&config::frp_address>));
@@ -105,10 +130,10 @@ void add_proxy_rows(std::vector<key_entry>& t) {
                   {"HARP_PROXY_FRP_CERT_VALIDITY_DAYS", "HP_FRP_CERT_VALIDITY_DAYS"},
                   "lifetime of generated tunnel certificates, read only when they are made",
                   set_cert_validity_days, show<&config::cert_validity_days>));
-  t.push_back(row("proxy.trusted_proxy_ips",
+  t.push_back(for_entry(row("proxy.trusted_proxy_ips",
                   {"HARP_PROXY_TRUSTED_PROXY_IPS", "HP_TRUSTED_PROXY_IPS"},
                   "addresses and networks whose forwarding headers count", set_trusted_proxies,
-                  show<&config::trusted_proxies>));
+                  show<&config::trusted_proxies>)));
 }
 
 void add_proxy_limit_rows(std::vector<key_entry>& t) {
@@ -122,21 +147,25 @@ void add_proxy_limit_rows(std::vector<key_entry>& t) {
   t.push_back(row("proxy.blacklist_window", {"HARP_PROXY_BLACKLIST_WINDOW", "HP_BLACKLIST_WINDOW"},
                   "time in which failures add up; HP_ name: whole seconds", set_blacklist_window,
                   show<&config::blacklist_window>));
-  t.push_back(
+  t.push_back(row("proxy.expired_session_tenths", {"HARP_PROXY_EXPIRED_SESSION_TENTHS"},
+                  "tenths of a failure that a 403 with a session that has ended counts, 0 to 10: a "
+                  "logged-out browser goes on polling",
+                  set_expired_session_tenths, show<&config::expired_session_tenths>));
+  t.push_back(for_entry(
       row("proxy.timeout_connect", {"HARP_PROXY_TIMEOUT_CONNECT", "HP_TIMEOUT_CONNECT"},
           "limit of a TCP connect to an ExApp; HP_ names: HAProxy time syntax, no unit = ms",
-          set_time<&config::timeout_connect>, show<&config::timeout_connect>));
-  t.push_back(row("proxy.timeout_client", {"HARP_PROXY_TIMEOUT_CLIENT", "HP_TIMEOUT_CLIENT"},
+          set_time<&config::timeout_connect>, show<&config::timeout_connect>)));
+  t.push_back(for_entry(row("proxy.timeout_client", {"HARP_PROXY_TIMEOUT_CLIENT", "HP_TIMEOUT_CLIENT"},
                   "silence of a client before and in a request", set_time<&config::timeout_client>,
-                  show<&config::timeout_client>));
-  t.push_back(row("proxy.timeout_server", {"HARP_PROXY_TIMEOUT_SERVER", "HP_TIMEOUT_SERVER"},
+                  show<&config::timeout_client>)));
+  t.push_back(for_entry(row("proxy.timeout_server", {"HARP_PROXY_TIMEOUT_SERVER", "HP_TIMEOUT_SERVER"},
                   "silence of an ExApp before and in its answer", set_time<&config::timeout_server>,
-                  show<&config::timeout_server>));
-  t.push_back(
+                  show<&config::timeout_server>)));
+  t.push_back(for_entry(
       with_default(row("proxy.timeout_tunnel", {"HARP_PROXY_TIMEOUT_TUNNEL", "HP_TIMEOUT_TUNNEL"},
                        "silence after a protocol upgrade; 0 = none",
                        set_time<&config::timeout_tunnel>, show<&config::timeout_tunnel>),
-                   "= proxy.timeout_server"));
+                   "= proxy.timeout_server")));
   t.push_back(row("proxy.legacy_key_ports", {"HARP_PROXY_LEGACY_KEY_PORTS"},
                   "holders of the shared key may claim any documented port, as with HaRP",
                   set_flag<&config::legacy_key_ports>, show<&config::legacy_key_ports>));
@@ -148,8 +177,22 @@ void add_other_rows(std::vector<key_entry>& t) {
                        "socket of the container engine of this machine, published as port 24000",
                        set_path<&config::local_engine>, show<&config::local_engine>),
                    "/var/run/docker.sock in the image when mounted, else none"));
+  t.push_back(row("engines.bind_mounts", {"HARP_ENGINES_BIND_MOUNTS"},
+                  "directories of an engine's host that ExApps may mount: all, none, or a list by comma; never /, "
+                  "/proc or an engine's socket",
+                  set_bind_mounts, show<&config::bind_mounts>));
+  t.push_back(row("engines.legacy_exapp_key", {"HARP_ENGINES_LEGACY_EXAPP_KEY"},
+                  "ExApps get the shared key itself, as with HaRP, instead of a credential for their own tunnel",
+                  set_flag<&config::legacy_exapp_key>, show<&config::legacy_exapp_key>));
   t.push_back(row("listen.console", {"HARP_LISTEN_CONSOLE"},
                   "console, API, /livez, /readyz, /metrics", set_console, show<&config::console>));
+  t.push_back(with_default(row("listen.nodes", {"HARP_LISTEN_NODES"},
+                               "where other nodes of the cluster connect, after init or join",
+                               set_binds<&config::nodes>, show<&config::nodes>),
+                           "as given to init or join, else 0.0.0.0:8784"));
+  t.push_back(row("listen.lan_discovery", {"HARP_LISTEN_LAN_DISCOVERY"},
+                  "find nodes of the cluster on the same LAN by UDP multicast, port 8784",
+                  set_flag<&config::lan_discovery>, show<&config::lan_discovery>));
   t.push_back(not_proxy(row("log.level", {"HARP_LOG_LEVEL", "HP_LOG_LEVEL"},
                             "least level that is written: debug, info, warning, error",
                             set_log_level, show<&config::log_level>)));

@@ -20,6 +20,7 @@ struct key_entry {
   std::string (*apply)(config& into, const given_value& given, notes& warnings) = nullptr;
   /// The value in the form in which it is written; secrets are shown as "(set)" or "".
   std::string (*show)(const config& from) = nullptr;
+  bool serves_entry = false; // an entry node heeds it too: with proxy.entry only its HP_* name opens the HaRP plane
 };
 
 const std::vector<key_entry>& key_table();

@@ -73,6 +73,7 @@ private:
   config_result result_;
   std::map<std::string, given_place> places_;
   std::set<std::string> failed_;
+  bool entry_keys_given_ = false; // keys that open the proxy plane unless this is an entry node
 };
 
 void loader::give(const key_entry& entry, const given_value& given, given_place place) {
@@ -85,7 +86,8 @@ void loader::give(const key_entry& entry, const given_value& given, given_place 
     error(label + " " + fault);
     failed_.insert(entry.info.name);
   }
-  result_.value.proxy_enabled |= entry.opens_proxy || is_compat_name(place.name);
+  result_.value.proxy_enabled |= (entry.opens_proxy && !entry.serves_entry) || is_compat_name(place.name);
+  entry_keys_given_ |= entry.opens_proxy;
   auto& before = places_[entry.info.name];
   if (before.from == rank::environment && place.from == rank::environment
       && before.text != given.text && !entry.info.name.empty())
@@ -265,7 +267,7 @@ void loader::resolve_shared_key() {
 
 void loader::check_whole() {
   auto& c = result_.value;
-  c.proxy_enabled |= c.in_image || c.dev_authority;
+  c.proxy_enabled |= c.dev_authority || (!c.proxy_entry && (c.in_image || entry_keys_given_));
   if (c.state_dir.empty() && !failed("state"))
     error("no place for the state: set --state DIR or HARP_STATE (there is no HOME)");
   if (c.proxy_enabled && !c.dev_authority && c.shared_key.empty() && !failed("proxy.shared_key"))

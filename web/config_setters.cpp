@@ -150,6 +150,10 @@ std::string set_blacklist_count(config& into, const given_value& given, notes& w
   return {};
 }
 
+std::string set_expired_session_tenths(config& into, const given_value& given, notes&) {
+  return put(into.expired_session_tenths, parse_number(given, 0, 10));
+}
+
 std::string set_blacklist_window(config& into, const given_value& given, notes& warnings) {
   if (!is_compat(given)) {
     auto time = parse_duration(given);

@@ -71,6 +71,7 @@ std::string set_trusted_proxies(config& into, const given_value& given, notes& w
 std::string set_session_lifetime(config& into, const given_value& given, notes& warnings);
 std::string set_blacklist_count(config& into, const given_value& given, notes& warnings);
 std::string set_blacklist_window(config& into, const given_value& given, notes& warnings);
+std::string set_expired_session_tenths(config& into, const given_value& given, notes& warnings);
 std::string set_console(config& into, const given_value& given, notes& warnings);
 std::string set_log_level(config& into, const given_value& given, notes& warnings);
 std::string set_log_format(config& into, const given_value& given, notes& warnings);

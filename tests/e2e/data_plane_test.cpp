@@ -1,5 +1,6 @@
-// Who reaches an ExApp and what arrives there: X14 to X20, X33.
+// Who reaches an ExApp and what arrives there: X14 to X20, X31, X33.
 #define CAF_SUITE e2e_data_plane
+#include "tests/e2e/confined.hpp"
 #include "tests/e2e/site.hpp"
 
 #include <caf/test/unit_test.hpp>
@@ -183,3 +184,40 @@ CAF_TEST(failures_of_the_app_are_told_apart) {
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
+
+CAF_TEST(x31_an_app_that_moved_is_found_again) {
+  temp_dir dir;
+  const std::string hosts = dir / "hosts";
+  auto point_to = [&hosts](const std::string& address) {
+    write_file(hosts, "127.0.0.1 localhost\n" + address + " moving-app\n");
+  };
+  point_to("127.0.0.2");
+  auto launcher = in_own_mounts("mount --bind " + hosts + " /etc/hosts", "X31");
+  if (launcher.empty())
+    return;
+  nextcloud_stand_in nextcloud{"shared-key of the test"};
+  auto before = std::make_unique<sample_app>("127.0.0.2:0");
+  auto record = sample_record(before->port());
+  record.host = "moving-app";
+  nextcloud.put("app", record);
+  node_options options;
+  options.nextcloud = nextcloud.url();
+  options.launcher = [&launcher](const temp_dir&) { return launcher; };
+  node harp{options};
+  CAF_REQUIRE(harp.start());
+  const pid_t pid = harp.program().pid();
+  http_client kept{harp.exapps()};
+  CAF_CHECK_EQUAL(kept.ask("GET", "/exapps/app/public").status, 200);
+  for (std::string there : {"127.0.0.3", "127.0.0.4",
+                            "127.0.0.3"}) { // each time with a connection kept to the old place
+    before.reset();
+    CAF_CHECK_NOT_EQUAL(kept.ask("GET", "/exapps/app/public").status, 200);
+    point_to(there);
+    before = std::make_unique<sample_app>(there + ":" + std::to_string(record.port));
+    CAF_CHECK(until(5s * patience(),
+                    [&] { return kept.ask("GET", "/exapps/app/public").status == 200; }));
+  }
+  CAF_CHECK(harp.program().running());
+  CAF_CHECK_EQUAL(harp.program().pid(), pid);
+  CAF_CHECK_EQUAL(harp.error_lines(), std::vector<std::string>{});
+}

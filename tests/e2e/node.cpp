@@ -38,7 +38,10 @@ bool node::start(milliseconds limit) {
   how.environment = environment();
   how.output = dir_ / "harp.log";
   how.descriptors_max = options_.descriptors_max;
-  program_ = process{{harp_program(), "--state", state(), "serve"}, how};
+  std::vector<std::string> words
+      = options_.launcher ? options_.launcher(dir_) : std::vector<std::string>{};
+  words.insert(words.end(), {harp_program(), "--state", state(), "serve"});
+  program_ = process{words, how};
   return until(limit * patience(), [this] { return !program_.running() || read_listeners(); })
          && program_.running() && command({"health"}).status == 0;
 }

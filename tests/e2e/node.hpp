@@ -14,6 +14,8 @@ struct node_options {
   std::map<std::string, std::string>
       environment; // added to or in place of what the node sets itself
   unsigned descriptors_max = 0;
+  /// Words in front of `harp serve`, from the node's directory (in_own_mounts).
+  std::function<std::vector<std::string>(const temp_dir&)> launcher;
 };
 
 class node {

@@ -1,5 +1,6 @@
 // Starting, refusing to start, stopping, and what is written down meanwhile: X01, X02, X32, X34, X35.
 #define CAF_SUITE e2e_start
+#include "tests/e2e/confined.hpp"
 #include "tests/e2e/site.hpp"
 
 #include <caf/test/unit_test.hpp>
@@ -191,6 +192,34 @@ CAF_TEST(x34_few_descriptors_are_enough_to_start) {
   crowd.clear();
   CAF_CHECK(
       until(10s, [&] { return get(harp.exapps(), "/exapps/app/public", {}, 1s).status == 200; }));
+  CAF_CHECK_EQUAL(harp.stop(), 0);
+}
+
+CAF_TEST(x34_a_read_only_root_without_capabilities_is_enough) {
+  nextcloud_stand_in nextcloud{"shared-key of the test"};
+  sample_app sample;
+  nextcloud.put("app", sample_record(sample.port()));
+  if (in_own_mounts("true", "X34").empty())
+    return;
+  auto options = with_nextcloud(nextcloud);
+  options.tunnel_tls = true; // certificates are made in the state directory
+  options.descriptors_max = 1024;
+  options.launcher = [](const temp_dir& dir) {
+    auto out = in_own_mounts("mount --bind " + dir.path() + " " + dir.path() // stays writable
+                                 + "\nmount -o remount,bind,ro /",
+                             "X34");
+    out.insert(out.end(), {"setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"});
+    return out;
+  };
+  node harp{options};
+  CAF_REQUIRE(harp.start());
+  const std::string proc = "/proc/" + std::to_string(harp.program().pid());
+  CAF_CHECK(read_file(proc + "/status").find("CapEff:\t0000000000000000") != std::string::npos);
+  CAF_CHECK(read_file(proc + "/mountinfo").find(" / / ro") != std::string::npos);
+  CAF_CHECK_EQUAL(get(harp.exapps(), "/exapps/app/public").status, 200);
+  CAF_CHECK_EQUAL(harp.control("GET", "/info").status, 200);
+  CAF_CHECK(!read_file(harp.certs() + "/frp/client.crt").empty());
+  CAF_CHECK_EQUAL(harp.error_lines(), std::vector<std::string>{});
   CAF_CHECK_EQUAL(harp.stop(), 0);
 }
 

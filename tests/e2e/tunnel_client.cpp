@@ -45,6 +45,8 @@ void put_proxy(std::ostringstream& out, const tunnel_settings& s, const std::str
     out << "transport.bandwidthLimit = " << quoted(s.bandwidth_limit) << '\n';
   if (!s.bandwidth_mode.empty())
     out << "transport.bandwidthLimitMode = " << quoted(s.bandwidth_mode) << '\n';
+  if (!s.proxy_protocol.empty())
+    out << "transport.proxyProtocolVersion = " << quoted(s.proxy_protocol) << '\n';
   if (s.to.starts_with("unix:"))
     out << "[proxies.plugin]\ntype = \"unix_domain_socket\"\nunixPath = " << quoted(s.to.substr(5))
         << '\n';

@@ -34,8 +34,9 @@ struct tunnel_settings {
   std::string user;
   int pool = -1; // -1: the client's default
   std::string bandwidth_limit, bandwidth_mode;
-  int second_port = 0; // a second proxy in the same client
-  std::string wire;    // frpc: transport.wireProtocol
+  int second_port = 0;        // a second proxy in the same client
+  std::string wire;           // frpc: transport.wireProtocol
+  std::string proxy_protocol; // frpc: transport.proxyProtocolVersion
 };
 
 /// One running client. Its log is kept.

@@ -1,72 +1,20 @@
-// The acceptance checks of frp.md 11 about who may do what, with every tunnel client there is: X03 to X05, T03.
+// The acceptance checks of frp.md 11 about who may do what, with every tunnel client there is: X04, X05, T03.
 #define CAF_SUITE e2e_tunnel_rules
 #include "actors/tunnel_credential.hpp"
 #include "tests/e2e/tunnel_site.hpp"
 
-#include <caf/test/unit_test.hpp>
-
+#include <arpa/inet.h>
 #include <functional>
+#include <mutex>
+#include <sys/socket.h>
 
 using namespace harp::e2e;
 
-namespace {
-
-struct fixture : tunnel_site {
-  void begin(bool tls = false, settings environment = {}) {
-    CAF_REQUIRE(begin_node(tls, std::move(environment)));
-  }
-  ~fixture() {
-    if (node_)
-      CAF_CHECK_EQUAL(node_->error_lines(), std::vector<std::string>{});
-  }
-};
-
-const std::vector<tunnel_program>& programs() {
-  static const auto all = tunnel_programs();
-  return all;
-}
-
-} // namespace
-
-CAF_TEST_FIXTURE_SCOPE(tunnel_rules, fixture)
-
-CAF_TEST(check_03_tls_is_demanded) {
-  begin(true);
-  temp_dir foreign;
-  for (const char* command : {"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=evil "
-                              "-keyout client.key -out client.crt",
-                              "cp client.crt ca.crt"})
-    CAF_REQUIRE_EQUAL(run({"sh", "-c", "cd " + foreign.path() + " && " + command}).status, 0);
-  write_file(foreign / "ca.crt", read_file(node_->certs() + "/frp/ca.crt"));
-  for (const auto& program : programs()) {
-    CAF_MESSAGE(program.name);
-    auto plain = lawful();
-    auto bare = lawful(true);
-    bare.send_certificate = false;
-    auto wrong = lawful(true);
-    wrong.certs = foreign.path();
-    for (auto* settings : {&plain, &bare, &wrong}) {
-      if (settings == &bare && program.what == tunnel_program::kind::expose)
-        continue; // it always sends one
-      settings->exit_on_failed_login = true;
-      double logins = node_->metric("harp_tunnel_logins_total{result=\"ok\"}");
-      tunnel_client client{program, node_->frp(), *settings};
-      CAF_CHECK(until(8s, [&] {
-        return !client.program().running() || client.log().find("rror") != std::string::npos
-               || client.log().find("EOF") != std::string::npos
-               || client.log().find("\"warn\"") != std::string::npos || client.log().size() > 400;
-      }));
-      CAF_CHECK_EQUAL(through("/public").status, 503);
-      CAF_CHECK_EQUAL(node_->metric("harp_tunnel_logins_total{result=\"ok\"}"), logins);
-    }
-  }
-  tunnel_client good{programs().back(), node_->frp(), lawful(true)};
-  CAF_CHECK(reachable()); // unharmed
-}
+CAF_TEST_FIXTURE_SCOPE(tunnel_rules, tunnel_fixture)
 
 CAF_TEST(check_04_wrong_tokens_are_told_and_banned) {
   begin(false, {{"HP_BLACKLIST_COUNT", "5"}, {"HP_BLACKLIST_WINDOW", "300"}});
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     for (std::string token : {"wrong", "-"}) {
       if (token == "-" && program.what == tunnel_program::kind::expose)
@@ -80,7 +28,7 @@ CAF_TEST(check_04_wrong_tokens_are_told_and_banned) {
       CAF_CHECK_EQUAL(through("/public").status, 503);
     }
   }
-  auto stock = programs().front();
+  auto stock = every_tunnel_program().front();
   if (stock.what == tunnel_program::kind::frpc) {
     auto settings = lawful();
     settings.token = "wrong";
@@ -162,7 +110,7 @@ CAF_TEST(check_13_options_work_or_are_refused_in_words) {
          s.bandwidth_mode = "server";
        }},
   };
-  for (const auto& program : programs())
+  for (const auto& program : every_tunnel_program())
     for (const auto& [name, vary] : variations) {
       CAF_MESSAGE(program.name << ": " << name);
       auto settings = lawful();
@@ -176,6 +124,53 @@ CAF_TEST(check_13_options_work_or_are_refused_in_words) {
       client.program().stop();
       CAF_CHECK(unreachable());
     }
+}
+
+CAF_TEST(check_13_the_service_is_told_who_connects) {
+  begin();
+  std::mutex guard;
+  std::string heard_first;
+  connection_server service{[&](channel& client) {
+    std::string bytes;
+    while (bytes.find("\r\n\r\n") == std::string::npos && client.receive(bytes, 5s) == heard::data)
+      ;
+    client.send(response_text(200, "here", "text/plain", "Connection: close\r\n"));
+    std::lock_guard lock{guard};
+    heard_first = bytes.substr(0, bytes.find("GET "));
+  }};
+  for (const auto& program : foreign_tunnel_programs()) {
+    if (program.what != tunnel_program::kind::frpc)
+      continue; // only frpc has the switch
+    for (std::string version : {"v1", "v2"}) {
+      CAF_MESSAGE(program.name << ": " << version);
+      auto settings = lawful();
+      settings.to = service.address();
+      settings.proxy_protocol = version;
+      tunnel_client client{program, node_->frp(), settings};
+      CAF_REQUIRE(reachable());
+      http_client user{node_->exapps(), "127.1.2.3"};
+      CAF_CHECK_EQUAL(user.ask("GET", "/exapps/app/public").body, "here");
+      sockaddr_in own{};
+      socklen_t size = sizeof own;
+      CAF_REQUIRE_EQUAL(
+          ::getsockname(user.raw().descriptor(), reinterpret_cast<sockaddr*>(&own), &size), 0);
+      std::lock_guard lock{guard};
+      if (version == "v1") {
+        CAF_CHECK(heard_first.starts_with("PROXY TCP4 127.1.2.3 "));
+        CAF_CHECK(heard_first.find(" " + std::to_string(ntohs(own.sin_port)) + " "
+                                   + std::to_string(port) + "\r\n")
+                  != std::string::npos);
+      } else { // signature, PROXY over TCP4, 12 bytes: addresses, then ports (frp.md 5)
+        char ports[9];
+        std::snprintf(ports, sizeof ports, "%04x%04x", ntohs(own.sin_port),
+                      static_cast<unsigned>(port));
+        CAF_CHECK(hex(heard_first).starts_with("0d0a0d0a000d0a515549540a2111000c7f010203"));
+        CAF_CHECK(hex(heard_first).ends_with(ports));
+      }
+      client.program().stop();
+      CAF_CHECK(unreachable());
+    }
+  }
 }
 
 CAF_TEST(check_13_a_user_prefix_is_part_of_the_name) {

@@ -56,4 +56,9 @@ bool tunnel_site::round_trip_once(uint64_t bytes) const {
          && up.body.find(pattern_sha256(bytes)) != std::string::npos && socket.echoes("hello");
 }
 
+const std::vector<tunnel_program>& every_tunnel_program() {
+  static const auto all = tunnel_programs();
+  return all;
+}
+
 } // namespace harp::e2e

@@ -4,6 +4,8 @@
 #include "tests/e2e/site.hpp"
 #include "tests/e2e/tunnel_client.hpp"
 
+#include <caf/test/unit_test.hpp>
+
 #include <memory>
 
 namespace harp::e2e {
@@ -34,6 +36,20 @@ public:
 
 private:
   bool round_trip_once(uint64_t bytes) const;
+};
+
+/// Every client there is, harp expose last; looked for once.
+const std::vector<tunnel_program>& every_tunnel_program();
+
+/// A tunnel_site as a test fixture: a node that does not come up fails the test, and so does an error line in its log.
+struct tunnel_fixture : tunnel_site {
+  void begin(bool tls = false, settings environment = {}) {
+    CAF_REQUIRE(begin_node(tls, std::move(environment)));
+  }
+  ~tunnel_fixture() {
+    if (node_)
+      CAF_CHECK_EQUAL(node_->error_lines(), std::vector<std::string>{});
+  }
 };
 
 } // namespace harp::e2e

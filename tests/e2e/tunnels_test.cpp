@@ -2,36 +2,15 @@
 #define CAF_SUITE e2e_tunnels
 #include "tests/e2e/tunnel_site.hpp"
 
-#include <caf/test/unit_test.hpp>
-
 #include <thread>
 
 using namespace harp::e2e;
 
-namespace {
-
-struct fixture : tunnel_site {
-  void begin(bool tls = false, settings environment = {}) {
-    CAF_REQUIRE(begin_node(tls, std::move(environment)));
-  }
-  ~fixture() {
-    if (node_)
-      CAF_CHECK_EQUAL(node_->error_lines(), std::vector<std::string>{});
-  }
-};
-
-const std::vector<tunnel_program>& programs() {
-  static const auto all = tunnel_programs();
-  return all;
-}
-
-} // namespace
-
-CAF_TEST_FIXTURE_SCOPE(tunnels, fixture)
+CAF_TEST_FIXTURE_SCOPE(tunnels, tunnel_fixture)
 
 CAF_TEST(check_01_usual_configuration_with_mutual_tls) {
   begin(true);
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     tunnel_client client{program, node_->frp(), lawful(true)};
     CAF_CHECK(reachable());
@@ -45,7 +24,7 @@ CAF_TEST(check_01_usual_configuration_with_mutual_tls) {
 
 CAF_TEST(check_02_marker_byte_and_plain) {
   begin(true);
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     if (program.what != tunnel_program::kind::frpc)
       continue; // only frpc has the switch
     auto settings = lawful(true);
@@ -57,7 +36,7 @@ CAF_TEST(check_02_marker_byte_and_plain) {
   }
   node_.reset();
   begin(false);
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     tunnel_client client{program, node_->frp(), lawful()};
     CAF_CHECK(reachable());
@@ -69,7 +48,7 @@ CAF_TEST(check_02_marker_byte_and_plain) {
 
 CAF_TEST(check_06_two_hundred_users_at_once) {
   begin();
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     tunnel_client client{program, node_->frp(), lawful()};
     CAF_REQUIRE(reachable());
@@ -89,7 +68,7 @@ CAF_TEST(check_06_two_hundred_users_at_once) {
 
 CAF_TEST(check_07_large_bodies_and_a_lively_neighbour) {
   begin(true);
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     tunnel_client client{program, node_->frp(), lawful(true)};
     CAF_REQUIRE(reachable());
@@ -113,7 +92,7 @@ CAF_TEST(check_07_large_bodies_and_a_lively_neighbour) {
 
 CAF_TEST(check_08_sudden_ends_free_everything) {
   begin();
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     tunnel_client client{program, node_->frp(), lawful()};
     CAF_REQUIRE(reachable());
@@ -139,7 +118,7 @@ CAF_TEST(check_08_sudden_ends_free_everything) {
 
 CAF_TEST(check_09_an_absent_service_is_an_error_in_bounded_time) {
   begin(false, {{"HP_TIMEOUT_SERVER", "3s"}});
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     auto settings = lawful();
     settings.to = "unix:" + (dir / "nobody.sock");
@@ -167,7 +146,7 @@ CAF_TEST(check_09_an_absent_service_is_an_error_in_bounded_time) {
 
 CAF_TEST(check_10_a_killed_client_returns) {
   begin(true);
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     tunnel_client client{program, node_->frp(), lawful(true)};
     for (int i = 0; i < 5; ++i) {
@@ -186,7 +165,7 @@ CAF_TEST(check_10_a_killed_client_returns) {
 
 CAF_TEST(check_11_the_server_restarts) {
   begin(true);
-  for (const auto& program : programs()) {
+  for (const auto& program : every_tunnel_program()) {
     CAF_MESSAGE(program.name);
     tunnel_client client{program, node_->frp(), lawful(true)};
     CAF_REQUIRE(reachable());
@@ -199,7 +178,7 @@ CAF_TEST(check_11_the_server_restarts) {
 
 CAF_TEST(tunnels_open_no_port) {
   begin();
-  tunnel_client client{programs().back(), node_->frp(), lawful()};
+  tunnel_client client{every_tunnel_program().back(), node_->frp(), lawful()};
   CAF_REQUIRE(reachable());
   CAF_CHECK(!channel::connect("127.0.0.1:" + std::to_string(port)).open());
 }

@@ -48,7 +48,12 @@ CAF_TEST(starts_tells_restarts_and_stops) {
   std::string url = told["exapps"][0]["url"];
   CAF_CHECK(told["exapps"][0]["id"] == "sample");
   CAF_CHECK(told["listeners"].contains("frp"));
-  CAF_CHECK(told["nodes"].size() == 1);
+  CAF_REQUIRE(told["nodes"].size() == 2);
+  // the storage plane: one folder on two nodes
+  std::string dirs[2] = {told["nodes"][0]["dir"], told["nodes"][1]["dir"]};
+  CAF_CHECK_EQUAL(read_file(dirs[0] + "/hello.txt"), read_file(dirs[1] + "/hello.txt"));
+  write_file(dirs[1] + "/answer.txt", "from the second node");
+  CAF_CHECK(until(20s * patience(), [&] { return read_file(dirs[0] + "/answer.txt") == "from the second node"; }));
   auto at = address_of(url);
   CAF_CHECK(get(at, "/exapps/sample/").body.find("Hello") != std::string::npos);
   CAF_CHECK(get(at, "/exapps/sample/echo-page").body.find("WebSocket") != std::string::npos);

@@ -50,6 +50,7 @@ CAF_TEST(reads_every_key_from_toml) {
              "frp_disable_tls = true\nfrp_cert_validity_days = 7\ntrusted_proxy_ips = "
              "[\"10.0.0.0/8\"]\n"
              "session_lifetime = \"1500ms\"\nblacklist_count = 3\nblacklist_window = \"1m\"\n"
+             "expired_session_tenths = 0\n"
              "timeout_connect = \"1s\"\ntimeout_client = \"2s\"\ntimeout_server = "
              "\"3s\"\ntimeout_tunnel = 0\n"
              "legacy_key_ports = false\n[engines]\nlocal = \"/run/x.sock\"\n[listen]\nconsole = "
@@ -70,6 +71,7 @@ CAF_TEST(reads_every_key_from_toml) {
   CAF_CHECK(!c.frp_tls);
   CAF_CHECK(c.session_lifetime == 1500ms);
   CAF_CHECK(c.blacklist_window == 60s);
+  CAF_CHECK_EQUAL(c.expired_session_tenths, 0u);
   CAF_CHECK(c.timeout_tunnel == 0ms);
   CAF_CHECK_EQUAL(c.k8s_host_aliases.size(), 1u);
   CAF_CHECK(!c.legacy_key_ports);
@@ -130,6 +132,7 @@ CAF_TEST(refuses_duplicates_wrong_types_units_and_stray_quotes) {
         row{"[proxy]\nsession_lifetime = \"11s\"\n", ":2", "needs 0s to 10s"},
         row{"[proxy]\nblacklist_window = \"1500ms\"\n", ":2", "whole seconds"},
         row{"[proxy]\nblacklist_count = 0\n", ":2", "from 1 to"},
+        row{"[proxy]\nexpired_session_tenths = 11\n", ":2", "to 10"},
         row{"[proxy]\nnextcloud_url = \"'https://x'\"\n", ":2", "stray quotes"},
         row{"[proxy]\nexapps_address = \"'127.0.0.1:1'\"\n", ":2", "stray quotes"},
         row{"[log]\nlevel = \"warn\"\n", ":2", "needs one of debug, info, warning, error"},

@@ -1,0 +1,513 @@
+#include "actors/folder.hpp"
+
+#include "net/log.hpp"
+#include "storage/node_store.hpp"
+
+#include <caf/send.hpp>
+
+#include <algorithm>
+
+namespace harp {
+
+using net::log_level;
+
+namespace {
+
+/// The node an action is about; 0 for new entries.
+local_id lid_of(const plan_action& action) {
+  return std::visit(
+    [](const auto& what) -> local_id {
+      if constexpr (requires { what.lid; })
+        return what.lid;
+      else
+        return 0;
+    },
+    action);
+}
+
+std::string shown(plan_wait why) {
+  switch (why) {
+    case plan_wait::later:
+      return "another change of the same place";
+    case plan_wait::settling:
+      return "whoever writes it to finish";
+    case plan_wait::read_only:
+      return "nothing: this device may only read the space; save the change elsewhere";
+    case plan_wait::held_local:
+      return "an answer: many files would be removed or rewritten everywhere, see `harp release`";
+    case plan_wait::held_incoming:
+      return "an answer: another device removed or rewrote many files, see `harp release`";
+    case plan_wait::offline:
+      return "its folder, which is not there";
+    case plan_wait::disk_unknown:
+      return "the disk, which does not answer";
+    case plan_wait::absence:
+      return "a complete scan of its folder";
+    default:
+      return "its next try";
+  }
+}
+
+} // namespace
+
+folder_actor::behavior_type folder(folder_actor::stateful_pointer<folder_state> self, std::shared_ptr<storage_plane> plane, folder_settings settings) {
+  return self->state.start(std::move(plane), std::move(settings));
+}
+
+folder_state::~folder_state() = default;
+
+folder_actor::behavior_type folder_state::start(std::shared_ptr<storage_plane> plane, folder_settings settings) {
+  plane_ = std::move(plane);
+  settings_ = std::move(settings);
+  self_->send(self_, caf::tick_atom_v);
+  return {
+    [this](wake_atom) { wake(); },
+    [this](const changed_nodes& what) { changed(what); },
+    [this](const content_here& what) { content(what); },
+    [this](const actor_step& step) { (*step.rest)(); },
+    [this](scan_atom) { scan(); },
+    [this](report_atom) { return report(); },
+    [this](release_atom, bool let_it_happen) { return answer_burst(let_it_happen); },
+    [this](caf::tick_atom) { tick(); },
+  };
+}
+
+// -- the root ----------------------------------------------------------------------------------------------------------------
+
+/// Opening reads and writes rows, so it is the store's work.
+void folder_state::open_root() {
+  busy_ = true;
+  auto rows = settings_.rows;
+  auto id = settings_.id;
+  auto dir = settings_.dir;
+  auto store = plane_->store;
+  auto intents = [rows, store](const std::vector<placing_row>& group) {
+    return wait_for_store(store, [rows, group](node_store&) { store_placings(*rows, group); });
+  };
+  in_store(
+    self_, plane_->store, [rows, id, dir, intents](node_store&) { return open_folder(dir, id, *rows, intents); },
+    [this](std::variant<std::shared_ptr<folder_disk>, std::string>& opened) {
+      busy_ = false;
+      if (auto* why = std::get_if<std::string>(&opened)) {
+        if (offline_why_ != *why) {
+          net::log(log_level::warn, "HARP-D001", "disk", "a space is offline on this device", {{"cause", *why}, {"next", "mount the disk or bring the folder back; nothing is deleted elsewhere meanwhile"}});
+          if (settings_.alert)
+            settings_.alert(notice_code::space_offline, root_lid, *why);
+        }
+        offline_why_ = *why;
+        return;
+      }
+      offline_why_.clear();
+      disk_ = std::get<std::shared_ptr<folder_disk>>(opened);
+      settings_.content->hold(disk_->root);
+      auto self = caf::actor_cast<folder_actor>(self_);
+      watch_options options;
+      options.root = settings_.dir;
+      options.wake = [self] { caf::anon_send(self, wake_atom_v); };
+      auto watching = watcher::start(std::move(options));
+      if (auto* made = std::get_if<std::unique_ptr<watcher>>(&watching))
+        watcher_ = std::move(*made);
+      else
+        net::log(log_level::warn, "HARP-D002", "disk", "changes of a folder are not reported by the kernel", {{"cause", std::get<std::string>(watching)}, {"next", "raise fs.inotify limits; it is scanned every 5 minutes instead"}});
+      first_scan_done_ = false;
+      scan_all_ = true;
+      recover();
+    },
+    [this](caf::error&) { busy_ = false; });
+}
+
+/// Replacements that a crash cut short are finished or undone before anything else.
+void folder_state::recover() {
+  busy_ = true;
+  auto rows = settings_.rows;
+  auto disk = disk_;
+  auto store = plane_->store;
+  in_pool_of(
+    *plane_->pool, caf::actor_cast<folder_actor>(self_),
+    [rows, disk, store] {
+      return wait_for_store(store, [rows, disk](node_store&) { recover_placings(*rows, *disk); });
+    },
+    [this](bool&) {
+      busy_ = false;
+      go();
+    });
+}
+
+// -- events ------------------------------------------------------------------------------------------------------------------
+
+void folder_state::wake() {
+  events_waiting_ = true;
+  go();
+}
+
+void folder_state::changed(const changed_nodes& what) {
+  for (auto lid : *what.lids)
+    waiting_.erase(lid); // what it waits for may be another content now
+  go();
+}
+
+void folder_state::content(const content_here& what) {
+  if (what.room) {
+    for (const auto& lid : unwished_)
+      lids_.insert(lid);
+    unwished_.clear();
+  }
+  if (auto found = waiting_for_.find(what.cid); found != waiting_for_.end()) {
+    for (auto lid : found->second)
+      if (waiting_.erase(lid) > 0)
+        lids_.insert(lid);
+    waiting_for_.erase(found);
+  }
+  go();
+}
+
+void folder_state::scan() {
+  scan_all_ = true;
+  go();
+}
+
+void folder_state::tick() {
+  auto now = plane_->now_ms();
+  if (!disk_ && !busy_)
+    open_root();
+  else if (disk_ && !busy_) {
+    if (auto why = check_folder(*disk_, settings_.dir); !why.empty()) {
+      watcher_ = nullptr;
+      disk_ = nullptr;
+      settings_.content->hold(nullptr);
+      offline_why_.clear();
+      open_root();
+    }
+  }
+  auto interval = watcher_ && watcher_->unwatched().empty() ? std::chrono::duration_cast<std::chrono::milliseconds>(folder_rescan_interval)
+                                                            : std::chrono::duration_cast<std::chrono::milliseconds>(unwatched_rescan_interval);
+  if (disk_ && now > scanned_ms_ + static_cast<uint64_t>(interval.count())) {
+    scanned_ms_ = now;
+    scan_all_ = true;
+  }
+  retry_pending_ = true;
+  go();
+  self_->delayed_send(self_, folder_tick_interval, caf::tick_atom_v);
+}
+
+// -- rounds ------------------------------------------------------------------------------------------------------------------
+
+bool folder_state::may_write() const {
+  return harp::may_write(settings_.rows->members()->role_of(settings_.rows->own()));
+}
+
+/// Begins a round when none is under way and there is something to look at.
+void folder_state::go() {
+  if (busy_ || !disk_)
+    return;
+  auto round = std::make_shared<folder_round>();
+  auto& input = round->input;
+  if (watcher_ && events_waiting_)
+    input.events = watcher_->take();
+  bool pending = retry_pending_ && (!pending_.empty() || dirty_left_ > 0 || !places_.empty());
+  bool fresh = !input.events.empty() || !list_dirs_.empty() || scan_all_ || !lids_.empty() || again_ || settings_.rows->changes() != planned_change_;
+  if (!fresh && !pending) {
+    events_waiting_ = false;
+    return;
+  }
+  events_waiting_ = !input.events.empty(); // there may be more than one take()
+  busy_ = true;
+  again_ = false;
+  retry_pending_ = false;
+  planned_change_ = settings_.rows->changes();
+  input.places.assign(places_.begin(), places_.end());
+  input.list_dirs.assign(list_dirs_.begin(), list_dirs_.end());
+  list_dirs_.clear();
+  input.scan_all = std::exchange(scan_all_, false);
+  input.lids.assign(lids_.begin(), lids_.end());
+  lids_.clear();
+  for (const auto& [lid, place] : waiting_)
+    input.waiting.insert(lid);
+  input.mode = settings_.mode;
+  auto& guards = input.guards;
+  guards.root_present = true;
+  guards.may_write = may_write();
+  guards.absence_known = first_scan_done_;
+  auto now = static_cast<int64_t>(plane_->now_ms());
+  guards.losses_left = burst_.left(now, files_);
+  guards.host = disk_->host;
+  guards.backing_off = [this, now](local_id lid) { return backoff_.waiting(now, lid); }; // this actor waits for the round
+  input.incoming = incoming_;
+  input.now_ms = now;
+  input.own = settings_.rows->own();
+  input.files = files_;
+  auto* watch = watcher_.get();
+  guards.settling = [watch](std::string_view path) { return watch != nullptr && watch->waiting(path); };
+  auto rows = settings_.rows;
+  auto disk = disk_;
+  in_pool_of(
+    *plane_->pool, caf::actor_cast<folder_actor>(self_),
+    [round, rows, disk] {
+      try {
+        plan_round(*round, *disk, *rows);
+      } catch (const storage_failure& failure) {
+        round->trouble = failure.what;
+      }
+      return round;
+    },
+    [this](std::shared_ptr<folder_round>& done) { planned(done); });
+}
+
+void folder_state::planned(std::shared_ptr<folder_round> round) {
+  files_ = round->files;
+  if (!round->trouble.empty()) {
+    net::log(log_level::error, "HARP-D003", "disk", "a folder cannot be looked at", {{"cause", round->trouble}, {"next", "look at the disk's health; it is tried again"}});
+    busy_ = false;
+    return;
+  }
+  keep_before(round);
+}
+
+/// Versions that are about to go and are not safe yet, and on keepers all of them, leave their chunks in the packs first.
+void folder_state::keep_before(std::shared_ptr<folder_round> round) {
+  auto doomed = std::make_shared<std::vector<content_id>>();
+  settings_.rows->read([&](const read_txn&, space_rows& rows) {
+    auto add = [&](local_id lid, const stamp& vid) {
+      space_tree tree{rows};
+      auto shown = tree.resolve(lid);
+      std::vector<local_id> members = shown ? shown->members : std::vector<local_id>{lid};
+      for (auto member : members)
+        if (auto version = rows.version(member, vid)) {
+          doomed->push_back(version->cid);
+          return;
+        }
+    };
+    for (const auto& action : round->plan.actions) {
+      if (auto* place = std::get_if<do_place>(&action); place != nullptr && place->displaced != 0 && (place->keep_displaced || settings_.keeper))
+        add(place->displaced, place->displaced_vid);
+      if (auto* gone = std::get_if<do_remove_file>(&action); gone != nullptr && (gone->keep || settings_.keeper))
+        add(gone->lid, gone->vid);
+    }
+  });
+  if (doomed->empty())
+    return act(round);
+  auto content = settings_.content;
+  auto store = plane_->store;
+  in_pool_of(
+    *plane_->pool, caf::actor_cast<folder_actor>(self_),
+    [content, store, doomed] {
+      for (const auto& cid : *doomed)
+        keep_content(*content, cid, [&store](const chunk_id& id, const std::string& bytes) {
+          return wait_for_store(store, [id, bytes](node_store& all) {
+            if (auto failure = all.packs().put(id, bytes))
+              throw *failure;
+          });
+        });
+      return wait_for_store(store, [](node_store& all) {
+        if (auto failure = all.packs().sync())
+          throw *failure;
+      });
+    },
+    [this, round](bool&) { act(round); });
+}
+
+void folder_state::act(std::shared_ptr<folder_round> round) {
+  if (round->plan.actions.empty())
+    return record_round(round);
+  size_t slices = std::min({plane_->pool->size(), slices_max, round->plan.actions.size()});
+  auto left = std::make_shared<size_t>(slices);
+  auto rows = settings_.rows;
+  auto disk = disk_;
+  auto content = settings_.content;
+  for (size_t slice = 0; slice < slices; ++slice)
+    in_pool_of(
+      *plane_->pool, caf::actor_cast<folder_actor>(self_),
+      [round, slice, slices, rows, disk, content] {
+        try {
+          act_round(*round, slice, slices, *disk, *rows, *content);
+        } catch (const storage_failure& failure) {
+          std::lock_guard lock{round->mutex};
+          round->trouble = failure.what;
+        }
+        return true;
+      },
+      [this, round, left](bool&) {
+        if (--*left == 0)
+          record_round(round);
+      });
+}
+
+void folder_state::record_round(std::shared_ptr<folder_round> round) {
+  if (round->plan.actions.empty() && round->plan.clean_lids.empty() && round->finished.empty()) {
+    folder_settled nothing;
+    nothing.dirty_left = round->lids.size();
+    return recorded(*round, nothing);
+  }
+  auto rows = settings_.rows;
+  auto space = settings_.space;
+  auto now = plane_->now_ms();
+  ledger_options options;
+  options.pairing = !first_scan_done_;
+  in_store(
+    self_, plane_->store,
+    [round, rows, space, options, now](node_store& all) {
+      auto settled = std::make_shared<folder_settled>(settle_round(*round, *rows, all.packs(), options, now));
+      if (!settled->change.made.empty())
+        caf::anon_send(space, made_bundles{std::make_shared<const std::vector<bundle_ptr>>(settled->change.made), rows->state_root(), rows->checkpoint()});
+      return settled;
+    },
+    [this, round](std::shared_ptr<folder_settled>& settled) { recorded(*round, *settled); },
+    [this](caf::error&) { busy_ = false; });
+}
+
+void folder_state::recorded(folder_round& round, folder_settled& settled) {
+  busy_ = false;
+  for (const auto& place : round.plan.clean_places)
+    places_.erase(place);
+  std::set<disk_place> clean{round.plan.clean_places.begin(), round.plan.clean_places.end()};
+  for (const auto& place : round.places)
+    if (!clean.contains(place))
+      places_.insert(place);
+  places_.insert(settled.again.places.begin(), settled.again.places.end());
+  lids_.insert(settled.again.lids.begin(), settled.again.lids.end());
+  list_dirs_.insert(settled.again.list_dirs.begin(), settled.again.list_dirs.end());
+  pending_ = round.plan.pending;
+  dirty_left_ = settled.dirty_left;
+  note_losses(round);
+  if (round.scanned && !first_scan_done_) {
+    first_scan_done_ = true;
+    scanned_ms_ = plane_->now_ms();
+    again_ = true;
+  }
+  want_contents(round.wanted);
+  for (const auto& one : round.finished) {
+    auto lid = lid_of(one.action);
+    if (one.result.error.empty()) {
+      backoff_.worked(lid);
+      continue;
+    }
+    if (lid != 0)
+      backoff_.failed(static_cast<int64_t>(plane_->now_ms()), lid);
+    net::log(log_level::debug, "HARP-D004", "disk", "an action was not done", {{"cause", one.result.error}});
+    if (one.read.changed && watcher_)
+      if (auto* create = std::get_if<emit_create>(&one.action))
+        watcher_->retry(create->path);
+  }
+  for (const auto& cid : settled.placed)
+    settings_.content->forget(cid);
+  if (!settled.held.empty()) {
+    auto held = std::make_shared<std::vector<content_held::version>>();
+    for (const auto& [nid, version] : settled.held)
+      held->push_back({nid, version.first, version.second});
+    caf::anon_send(settings_.swarm, content_held{std::move(held)});
+  }
+  bool moved = std::any_of(round.finished.begin(), round.finished.end(), [](const finished_action& one) { return one.result.done; });
+  again_ = again_ || moved || round.more;
+  if (!moved && !round.plan.actions.empty() && round.wanted.size() < round.plan.actions.size())
+    retry_pending_ = false; // nothing went well: with the next tick
+  go();
+}
+
+void folder_state::want_contents(const std::vector<do_place>& places) {
+  auto wants = std::make_shared<std::vector<content_want>>();
+  settings_.rows->read([&](const read_txn&, space_rows& rows) {
+    for (const auto& place : places) {
+      waiting_[place.lid] = place;
+      auto& lids = waiting_for_[place.content];
+      lids.insert(place.lid);
+      auto node = rows.node(place.lid);
+      auto temp = temp_name(node ? node->nid : node_id{}, place.vid);
+      if (!settings_.content->expect(place.content, place.size, std::string{split_path(place.path).first}, temp)) {
+        unwished_.insert(place.lid);
+        continue;
+      }
+      content_want want;
+      want.cid = place.content;
+      want.size = place.size;
+      want.author = place.vid.rid;
+      want.directory = place.place.parent;
+      want.edited_hlc = place.vid.hlc;
+      auto record = rows.root_record(place.content);
+      auto parsed = record.empty() ? std::variant<content_root, std::string>{std::string{}} : parse_root(record);
+      if (auto* root = std::get_if<content_root>(&parsed); root != nullptr && root->chunks <= 1)
+        want.shape = shape_of(*root); // no temp file has to be opened first
+      wants->push_back(std::move(want));
+    }
+  });
+  if (!wants->empty())
+    caf::anon_send(settings_.swarm, content_wish{wants, nullptr});
+}
+
+/// G3: what went out, and the question when more is held.
+void folder_state::note_losses(const folder_round& round) {
+  burst_.note(static_cast<int64_t>(plane_->now_ms()), round.plan.losses);
+  bool theirs = !incoming_->held().empty();
+  bool news = burst_.held(round.plan.losses_held) || (theirs && !incoming_told_);
+  incoming_told_ = theirs;
+  if (!news)
+    return;
+  auto words = std::to_string(round.plan.losses_held) + " files would be removed or rewritten " + (theirs ? "here by another device" : "everywhere");
+  net::log(log_level::warn, "HARP-D005", "disk", "a burst of deletions is held", {{"cause", words}, {"next", "answer with `harp release SPACE` or `harp release SPACE --undo`"}});
+  if (settings_.alert)
+    settings_.alert(notice_code::held_burst, root_lid, words);
+}
+
+bool folder_state::answer_burst(bool let_it_happen) {
+  auto theirs = incoming_->held();
+  if (burst_.waiting() == 0 && theirs.empty())
+    return false;
+  if (let_it_happen) {
+    burst_.confirm();
+    for (auto author : theirs)
+      incoming_->confirm(author);
+    again_ = true;
+    go();
+    return true;
+  }
+  // Take it back: what the disk lost is wanted again. The base forgets those rows, so the planner brings them.
+  auto rows = settings_.rows;
+  std::vector<disk_place> lost;
+  for (const auto& pending : pending_)
+    if (pending.why == plan_wait::held_local)
+      lost.push_back(pending.place);
+  auto lids = std::make_shared<std::vector<local_id>>();
+  for (const auto& pending : pending_)
+    if (pending.why == plan_wait::held_local && pending.lid != 0)
+      lids->push_back(pending.lid);
+  in_store(
+    self_, plane_->store,
+    [rows, lids, lost](node_store&) {
+      forget_base(*rows, *lids, lost);
+      return true;
+    },
+    [this](bool&) {
+      scan_all_ = true;
+      go();
+    },
+    [](caf::error&) {});
+  return true;
+}
+
+folder_report folder_state::report() const {
+  folder_report out;
+  out.offline = disk_ == nullptr;
+  out.held = burst_.waiting() > 0 || !incoming_->held().empty();
+  bool quiet = disk_ && first_scan_done_ && !busy_ && !again_ && !scan_all_ && lids_.empty() && list_dirs_.empty() && !events_waiting_
+               && settings_.rows->changes() == planned_change_;
+  uint64_t pending = waiting_.size() + places_.size() + (dirty_left_ > waiting_.size() ? dirty_left_ - waiting_.size() : 0);
+  out.pending = quiet ? pending : std::max<uint64_t>(pending, 1);
+  auto items = std::make_shared<std::vector<folder_report::item>>();
+  if (!disk_)
+    items->push_back({settings_.dir, offline_why_.empty() ? "its folder being opened" : offline_why_});
+  for (const auto& one : pending_) {
+    if (items->size() >= folder_items_told_max)
+      break;
+    items->push_back({one.path.empty() ? one.place.name : one.path, shown(one.why)});
+  }
+  for (const auto& [lid, place] : waiting_) {
+    if (items->size() >= folder_items_told_max)
+      break;
+    items->push_back({place.path, "content " + place.content.to_string()});
+  }
+  out.items = std::move(items);
+  if (watcher_)
+    out.unwatched = watcher_->unwatched();
+  return out;
+}
+
+} // namespace harp
