@@ -2,6 +2,7 @@
 #include "actors/bridge_storage_calls.hpp"
 #include "storage/folder_rows_lmdb.hpp"
 #include "storage/space_apply.hpp"
+#include "storage/space_marker.hpp"
 
 #include <caf/send.hpp>
 
@@ -14,7 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view marker_name = ".harp-space"; // folder_round.cpp writes it
 constexpr int farewell_asks_max = 20;
 
 bool is_inside(const fs::path& inner, const fs::path& outer) {
@@ -22,11 +22,15 @@ bool is_inside(const fs::path& inner, const fs::path& outer) {
   return !relative.empty() && *relative.begin() != "..";
 }
 
-std::string first_line(const fs::path& file) {
-  std::ifstream in{file};
+/// The space that a folder's marker names (its last word); zero for a marker that cannot be read, nothing without one.
+std::optional<space_id> marked_space(const fs::path& dir) {
+  std::error_code ignored;
+  if (!fs::exists(dir / marker_file_name, ignored))
+    return std::nullopt;
+  std::ifstream in{dir / marker_file_name};
   std::string line;
   std::getline(in, line);
-  return line;
+  return space_id::parse(std::string_view{line}.substr(line.rfind(' ') + 1)).value_or(space_id{});
 }
 
 /// A folder that may hold the space, made if it was missing; its real path.
@@ -46,9 +50,8 @@ std::variant<std::string, call_failure> usable_dir(const storage_parts& in, cons
   for (const auto& held : all.conf()->spaces)
     if (held.id != id && !held.dir.empty() && (is_inside(real, held.dir) || is_inside(held.dir, real)))
       return call_failure{409, asked + " and " + held.dir + ", which holds another space, lie in each other", "choose a folder elsewhere"};
-  auto mark = first_line(real / marker_name);
-  if (!mark.empty() && mark != id.to_string())
-    return call_failure{409, asked + " holds another space already (" + std::string{marker_name} + ")", "choose another folder, or remove that file if the space is gone"};
+  if (auto mark = marked_space(real); mark && (*mark != id || id.is_zero()))
+    return call_failure{409, asked + " holds another space already (" + std::string{marker_file_name} + ")", "choose another folder, or remove that file if the space is gone"};
   return real.string();
 }
 
@@ -173,8 +176,8 @@ call_result drop_held(storage_parts& in, node_store& all, const space_id& id) {
   // In this order, so that a crash in between leaves a folder that only has to be compared again.
   forget_folder(*space);
   std::error_code ignored;
-  if (!dir.empty() && first_line(fs::path{dir} / marker_name) == id.to_string())
-    fs::remove(fs::path{dir} / marker_name, ignored);
+  if (!dir.empty() && marked_space(dir) == id)
+    fs::remove(fs::path{dir} / marker_file_name, ignored);
   std::erase_if(fresh.spaces, [&](const held_space& one) { return one.id == id; });
   if (auto why = all.save_conf(fresh))
     return call_failure{503, *why, "look at free space and permissions of the state directory"};

@@ -17,7 +17,7 @@ struct read_entry {
   file_stat seen;
   content_ref content; // files and symlinks
   std::string record;  // the root record, when it is not inside `content`
-  std::vector<std::pair<chunk_id, std::string>> segments;
+  std::vector<std::pair<chunk_id, std::string>> segments; // of the manifest, and the text of a symlink: for the packs
   std::vector<chunk_id> chunks; // in order, for the index of locations
   std::string error;   // not empty: nothing of it counts; tried again
   bool changed = false; // somebody wrote while it was read

@@ -193,7 +193,8 @@ CAF_TEST(a_replica_off_the_list_is_cut_at_v) {
     CAF_CHECK_EQUAL(w.check(n, true), "");
     CAF_CHECK(space_tree(w.at(n).rows).resolve("c"));
     CAF_CHECK(!space_tree(w.at(n).rows).resolve("late"));
-    CAF_CHECK_EQUAL(w.at(n).rows.replica(3)->cut.value_or(0), 1u);
+    auto cut_off = w.at(n).rows.replica(3).value_or(replica_row{});
+    CAF_CHECK_EQUAL(cut_off.cut.value_or(0), 1u);
   }
 }
 

@@ -339,11 +339,19 @@ public:
         return true;
     return false;
   }
+  /// A dir that joins or leaves a group brings and takes members of the slots below it: the fold marks those dirty.
+  void touch_slots_below(local_id dir) {
+    for (const auto& [lid, n] : nodes)
+      if (lid != dir && below(lid, dir))
+        for (local_id mate : peers(lid))
+          touched.insert(mate);
+  }
   void move(local_id lid, local_id parent, const std::string& name) {
     auto slot = peers(lid);
     for (local_id each : slot) {
       if (below(parent, each))
         continue;
+      touch_slots_below(each);
       touch(each);
       auto& n = nodes.at(each);
       n.parent = parent;
@@ -351,6 +359,7 @@ public:
       n.alive = true;
       n.event = tick();
       touch(each);
+      touch_slots_below(each);
     }
   }
   /// False: changed since, it stays.
