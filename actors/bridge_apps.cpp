@@ -28,15 +28,18 @@ bool serves_others(member_role role) {
 }
 
 /// The one place of an app in `of`, or null.
-const std::pair<std::string, uint16_t>* announced(const hot_nodes::entry& of, const std::string& app_id) {
-  auto found = std::find_if(of.apps.begin(), of.apps.end(), [&](const auto& app) { return app.first == app_id; });
+const std::pair<std::string, uint16_t>* announced(const hot_nodes::entry& of,
+                                                  const std::string& app_id) {
+  auto found = std::find_if(of.apps.begin(), of.apps.end(),
+                            [&](const auto& app) { return app.first == app_id; });
   return found == of.apps.end() ? nullptr : &*found;
 }
 
 /// Gives back its place among the requests that are served.
 class serving_mark {
 public:
-  explicit serving_mark(std::atomic<size_t>& of) : of_(of), before_(of.fetch_add(1, std::memory_order_relaxed)) {}
+  explicit serving_mark(std::atomic<size_t>& of)
+      : of_(of), before_(of.fetch_add(1, std::memory_order_relaxed)) {}
   serving_mark(const serving_mark&) = delete;
   serving_mark& operator=(const serving_mark&) = delete;
   ~serving_mark() { of_.fetch_sub(1, std::memory_order_relaxed); }
@@ -49,8 +52,11 @@ private:
 
 class way_to_app final : public net::node_route {
 public:
-  way_to_app(const bridge_apps& apps, std::string app_id) : apps_(apps), app_id_(std::move(app_id)) {}
-  net::asio::awaitable<net::stream_ptr> open(ip_address client) override { return apps_.open(app_id_, client); }
+  way_to_app(const bridge_apps& apps, std::string app_id)
+      : apps_(apps), app_id_(std::move(app_id)) {}
+  net::asio::awaitable<net::stream_ptr> open(ip_address client) override {
+    return apps_.open(app_id_, client);
+  }
 
 private:
   const bridge_apps& apps_;
@@ -119,7 +125,8 @@ std::shared_ptr<const bridge_apps::way_table> bridge_apps::ways(const membership
   return fresh;
 }
 
-std::shared_ptr<const net::upstream> bridge_apps::find(std::string_view app_id, bool only_linked) const {
+std::shared_ptr<const net::upstream> bridge_apps::find(std::string_view app_id,
+                                                       bool only_linked) const {
   auto here = here_.load();
   if (!here)
     return nullptr;
@@ -127,12 +134,14 @@ std::shared_ptr<const net::upstream> bridge_apps::find(std::string_view app_id, 
   if (known->ways.empty())
     return nullptr;
   auto found = known->ways.find(lower_app_id(app_id));
-  return found == known->ways.end() || (only_linked && !found->second.linked) ? nullptr : found->second.to;
+  return found == known->ways.end() || (only_linked && !found->second.linked) ? nullptr
+                                                                              : found->second.to;
 }
 
 // -- entry: streams to others --------------------------------------------------------------------------------------------------
 
-net::asio::awaitable<net::stream_ptr> bridge_apps::open(std::string app_id, ip_address client) const {
+net::asio::awaitable<net::stream_ptr> bridge_apps::open(std::string app_id,
+                                                        ip_address client) const {
   auto here = here_.load();
   if (!here)
     co_return nullptr;
@@ -150,7 +159,9 @@ net::asio::awaitable<net::stream_ptr> bridge_apps::open(std::string app_id, ip_a
     if (auto link = here->links->link_of(node.device); link && link->is_open())
       choices.push_back({std::move(link), app->second});
   }
-  std::stable_sort(choices.begin(), choices.end(), [](const choice& a, const choice& b) { return a.link->srtt() < b.link->srtt(); });
+  std::stable_sort(choices.begin(), choices.end(), [](const choice& a, const choice& b) {
+    return a.link->srtt() < b.link->srtt();
+  });
   open_message asked{app_id, 0, client, random_hex(request_id_bytes)};
   for (const auto& [link, port] : choices) {
     auto stream = link->open_data();
@@ -158,18 +169,21 @@ net::asio::awaitable<net::stream_ptr> bridge_apps::open(std::string app_id, ip_a
       continue;
     asked.port = port;
     auto head = encode_payload(asked);
-    bool sent = co_await net::write_frame(*stream, static_cast<uint8_t>(message_type::open), 0, head);
+    bool sent
+        = co_await net::write_frame(*stream, static_cast<uint8_t>(message_type::open), 0, head);
     if (!sent)
       continue;
     net::log(log_level::debug, "HARP-X001", "across", "a request goes to another node",
-             {{"app", app_id}, {"peer", net::fingerprint_text(link->peer())}, {"request", asked.request_id}});
+             {{"app", app_id},
+              {"peer", net::fingerprint_text(link->peer())},
+              {"request", asked.request_id}});
     co_return stream;
   }
   co_return nullptr;
 }
 
-void forward_to_node(const net::request_head& head, const ip_address& client, std::shared_ptr<const net::upstream> to,
-                     net::verdict& out) {
+void forward_to_node(const net::request_head& head, const ip_address& client,
+                     std::shared_ptr<const net::upstream> to, net::verdict& out) {
   out.what = net::verdict::action::forward;
   out.client = client;
   out.app = to->host;
@@ -183,13 +197,16 @@ void forward_to_node(const net::request_head& head, const ip_address& client, st
   out.to = std::move(to);
 }
 
-bool entry_gate::decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) {
+bool entry_gate::decide_now(const net::request_head& head, const net::connection_facts& from,
+                            net::verdict& out) {
   auto client = client_address(head, from.peer, trusted_proxies_);
   out.client = client;
   auto parts = split_app(head.path);
-  auto to = parts && lower_app_id(parts->app_id) != control_app_id ? apps_.find(parts->app_id) : nullptr;
+  auto to = parts && lower_app_id(parts->app_id) != control_app_id ? apps_.find(parts->app_id)
+                                                                   : nullptr;
   if (to) {
-    forward_to_node(head, client, std::move(to), out); // bad paths included: that node counts them against the client
+    forward_to_node(head, client, std::move(to),
+                    out); // bad paths included: that node counts them against the client
   } else if (head.path == "*") {
     answer_text(out, 503, "503 Service Unavailable (HaRP)");
   } else if (!parts && check_path(head.path) != path_fault::none) {
@@ -202,14 +219,16 @@ bool entry_gate::decide_now(const net::request_head& head, const net::connection
 
 // -- announcing: streams of others ----------------------------------------------------------------------------------------------
 
-net::node_origin bridge_apps::judge(const membership& here, const device_key& from, const open_message& asked) const {
+net::node_origin bridge_apps::judge(const membership& here, const device_key& from,
+                                    const open_message& asked) const {
   net::node_origin out;
   out.app_id = lower_app_id(asked.app_id);
   auto members = here.plane->rosters->of(here.cluster);
   auto role = members ? members->role_of(from) : member_role::none;
   out.trusted = serves_others(role) && !asked.client.is_unspecified();
   bool may = role != member_role::none && serves_others(members->role_of(here.plane->self));
-  if (!may || !is_app_id(out.app_id) || out.app_id == control_app_id || is_engine_port(asked.port)) {
+  if (!may || !is_app_id(out.app_id) || out.app_id == control_app_id
+      || is_engine_port(asked.port)) {
     out.refusal = 404;
     return out;
   }
@@ -235,8 +254,12 @@ net::asio::awaitable<void> bridge_apps::serve(opened_stream opened) {
   auto origin = std::make_shared<net::node_origin>(judge(*here, device, *asked));
   if (mark.is_over() && origin->refusal == 0)
     origin->refusal = 503;
-  net::log(origin->refusal == 0 ? log_level::debug : log_level::info, "HARP-X002", "across", "another node asks for an app",
-           {{"app", origin->app_id}, {"peer", net::fingerprint_text(device)}, {"request", asked->request_id}, {"refused_with", origin->refusal}});
+  net::log(origin->refusal == 0 ? log_level::debug : log_level::info, "HARP-X002", "across",
+           "another node asks for an app",
+           {{"app", origin->app_id},
+            {"peer", net::fingerprint_text(device)},
+            {"request", asked->request_id},
+            {"refused_with", origin->refusal}});
   net::connection_facts facts;
   facts.peer = origin->trusted ? asked->client : address_of_node(device);
   facts.tls = true;
@@ -254,7 +277,8 @@ int refusal_on_stream(const net::request_head& head, const net::node_origin& ori
   return other ? 404 : 0; // what is no app's path at all is judged, and counted, like any client's
 }
 
-bool stream_gate::decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) {
+bool stream_gate::decide_now(const net::request_head& head, const net::connection_facts& from,
+                             net::verdict& out) {
   int status = refusal_on_stream(head, *from.origin);
   if (status == 0)
     return inner_.decide_now(head, from, out);
@@ -273,9 +297,11 @@ std::vector<node_app> bridge_apps::attached() {
   auto running = seam_.answers().tunnels.read();
   auto records = seam_.answers().records.read();
   for (const auto& [app_id, app] : *records)
-    if (app_id.size() <= node_app_id_bytes_max && app_id != control_app_id && is_attached(app, *running))
+    if (app_id.size() <= node_app_id_bytes_max && app_id != control_app_id
+        && is_attached(app, *running))
       out.push_back({app_id, app.record->port});
-  std::sort(out.begin(), out.end(), [](const node_app& a, const node_app& b) { return a.id < b.id; });
+  std::sort(out.begin(), out.end(),
+            [](const node_app& a, const node_app& b) { return a.id < b.id; });
   for (const auto& [port, to] : *running) { // named by ExApps after themselves
     auto app_id = lower_app_id(to->proxy_name);
     if (is_exapp_port(port) && is_app_id(app_id) && !records->contains(app_id))
@@ -307,7 +333,10 @@ void bridge_apps::tell_recheck(const std::string& app_id, bool gone) const {
   auto members = here->plane->rosters->of(here->cluster);
   if (!members)
     return;
-  for (const auto& node : *here->nodes->read()) // one that closed the app announces it no longer, and must hear when it is back
+  for (
+      const auto& node :
+      *here->nodes
+           ->read()) // one that closed the app announces it no longer, and must hear when it is back
     if (node.linked && serves_others(members->role_of(node.device)))
       here->links->send(node.device, recheck_message{app_id, gone});
 }
@@ -319,8 +348,9 @@ void bridge_apps::recheck(const device_key& from, const std::string& app_id, boo
     return;
   auto members = here->plane->rosters->of(here->cluster);
   bool keeper = members && serves_others(members->role_of(from));
-  net::log(log_level::info, "HARP-X003", "across", "another node tells that an app's record changed",
-           {{"app", app_id}, {"peer", net::fingerprint_text(from)}, {"gone", gone}, {"keeper", keeper}});
+  net::log(
+      log_level::info, "HARP-X003", "across", "another node tells that an app's record changed",
+      {{"app", app_id}, {"peer", net::fingerprint_text(from)}, {"gone", gone}, {"keeper", keeper}});
   if (gone && keeper)
     caf::anon_send(registry, caf::delete_atom_v, app_id);
   else

@@ -18,16 +18,18 @@
 
 namespace harp {
 
-inline constexpr size_t node_requests_max = 4'096;         // streams of other nodes served at a time; above: 503
-inline constexpr size_t sought_apps_max = 1'024;           // tunnels whose record is asked for
-inline constexpr std::chrono::seconds sought_again_after{15}; // as long as an unknown app stays unknown (appapi-harp.md 3.1)
+inline constexpr size_t node_requests_max
+    = 4'096; // streams of other nodes served at a time; above: 503
+inline constexpr size_t sought_apps_max = 1'024; // tunnels whose record is asked for
+inline constexpr std::chrono::seconds sought_again_after{
+    15}; // as long as an unknown app stays unknown (appapi-harp.md 3.1)
 
 /// What stands for a node that may not say who its client is: bans then name the node (fc00::/8 is nobody's, one /64 each).
 ip_address address_of_node(const device_key& device);
 
 /// The answer to a request that goes on to another node: unchanged but for the client's address, which is told anew.
-void forward_to_node(const net::request_head& head, const ip_address& client, std::shared_ptr<const net::upstream> to,
-                     net::verdict& out);
+void forward_to_node(const net::request_head& head, const ip_address& client,
+                     std::shared_ptr<const net::upstream> to, net::verdict& out);
 
 /// The status that a request on another node's stream is refused with before anything is decided; 0 = none.
 int refusal_on_stream(const net::request_head& head, const net::node_origin& origin);
@@ -49,7 +51,8 @@ public:
   void serve_with(net::http_front& front) { front_ = &front; }
 
   /// The way to an app that keepers announce; null when nobody does. `app_id` as written in the path.
-  [[nodiscard]] std::shared_ptr<const net::upstream> find(std::string_view app_id, bool only_linked = false) const;
+  [[nodiscard]] std::shared_ptr<const net::upstream> find(std::string_view app_id,
+                                                          bool only_linked = false) const;
   /// Open (storage.md 11): a stream for one request of the front, or null.
   net::asio::awaitable<net::stream_ptr> open(std::string app_id, ip_address client) const;
   /// Takes a stream behind its Open frame.
@@ -65,7 +68,8 @@ public:
 
 private:
   struct way_table; // apps of others, made from one state of hot_nodes
-  [[nodiscard]] net::node_origin judge(const membership& here, const device_key& from, const open_message& asked) const;
+  [[nodiscard]] net::node_origin judge(const membership& here, const device_key& from,
+                                       const open_message& asked) const;
   [[nodiscard]] std::shared_ptr<const way_table> ways(const membership& here) const;
   void seek_records(const std::vector<std::string>& app_ids);
 
@@ -75,19 +79,26 @@ private:
   mutable std::atomic<std::shared_ptr<const way_table>> ways_{nullptr};
   std::atomic<size_t> serving_{0};
   std::mutex mutex_;
-  std::map<std::string, std::chrono::steady_clock::time_point> sought_; // guarded by it: app id -> when asked for
+  std::map<std::string, std::chrono::steady_clock::time_point>
+      sought_; // guarded by it: app id -> when asked for
 };
 
 /// Decides about requests on streams of other nodes: the gate of our own clients decides what is not refused at once.
 class stream_gate : public net::http_gate {
 public:
   explicit stream_gate(net::http_gate& inner) : inner_(inner) {}
-  bool decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) override;
-  net::asio::awaitable<void> decide(const net::request_head& head, const net::connection_facts& from, net::verdict& out) override {
+  bool decide_now(const net::request_head& head, const net::connection_facts& from,
+                  net::verdict& out) override;
+  net::asio::awaitable<void> decide(const net::request_head& head,
+                                    const net::connection_facts& from, net::verdict& out) override {
     return inner_.decide(head, from, out);
   }
-  net::asio::awaitable<void> response_counted(const net::verdict& about) override { return inner_.response_counted(about); }
-  void malformed(const net::connection_facts& from, std::string_view reason) override { inner_.malformed(from, reason); }
+  net::asio::awaitable<void> response_counted(const net::verdict& about) override {
+    return inner_.response_counted(about);
+  }
+  void malformed(const net::connection_facts& from, std::string_view reason) override {
+    inner_.malformed(from, reason);
+  }
 
 private:
   net::http_gate& inner_;
@@ -96,8 +107,10 @@ private:
 /// The ExApp listeners of a node with neither key nor Nextcloud: everything goes to a node that decides.
 class entry_gate : public net::http_gate {
 public:
-  entry_gate(const bridge_apps& apps, std::vector<ip_network> trusted_proxies) : apps_(apps), trusted_proxies_(std::move(trusted_proxies)) {}
-  bool decide_now(const net::request_head& head, const net::connection_facts& from, net::verdict& out) override;
+  entry_gate(const bridge_apps& apps, std::vector<ip_network> trusted_proxies)
+      : apps_(apps), trusted_proxies_(std::move(trusted_proxies)) {}
+  bool decide_now(const net::request_head& head, const net::connection_facts& from,
+                  net::verdict& out) override;
 
 private:
   const bridge_apps& apps_;

@@ -102,7 +102,7 @@ answer_later call_trash(storage_parts& in, json arguments);
 answer_later call_rewind(storage_parts& in, json arguments);
 answer_later call_notices(storage_parts& in, json arguments);
 
-// bridge_storage_content.cpp
+// bridge_storage_content.cpp, bridge_storage_put.cpp
 answer_later call_open(storage_parts& in, json arguments);
 answer_later call_put_begin(storage_parts& in, json arguments);
 answer_later call_put_end(storage_parts& in, json arguments);

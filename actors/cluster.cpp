@@ -242,6 +242,7 @@ void cluster_state::rosters_changed() {
       for (const auto& [id, handles] : settings_.spaces())
         caf::anon_send(handles.space, roster_atom_v);
       tell_members();
+      publish_nodes(); // whose apps are believed may have changed
       for (const auto& [device, open] : links_)
         say_hello(device); // spaces may be new on both sides
     },

@@ -18,8 +18,9 @@ constexpr std::string_view purge_setting = "purged_before";
 constexpr size_t mark_replicas_max = 1u << 16;
 
 bool reaches(const version_vector& to, const version_vector& from) {
-  return std::all_of(from.begin(), from.end(),
-                     [&](const auto& entry) { return covers(to, {entry.first, entry.second}); });
+  return std::all_of(from.begin(), from.end(), [&](const auto& entry) {
+    return covers(to, {entry.first, entry.second});
+  });
 }
 
 /// Known replicas that are not on the active list are cut at V. One that V has nothing of has not been heard of yet.
@@ -169,11 +170,13 @@ void apply_checkpoint(space_rows& rows, const op_checkpoint& checkpoint, uint64_
   floor_fold judged(rows, next, *options.history);
   if (judged.root().root() != next.root)
     return refuse(rows, hlc, result);
+  auto voided_before = result.voided.size();
   void_bundles(rows, cuts_of(rows, checkpoint), next, options, result);
   floor_fold floors(rows, next, *options.history);
   floor_writer(rows, next, floors, options, result).run();
   judged.root().save();
   put_checkpoint(rows, next, floors.purge_before());
+  tell_voided(rows, result, voided_before);
   result.checkpoint_applied = true;
 }
 

@@ -30,8 +30,8 @@ inline constexpr uint64_t trash_days_default = 90;
 
 /// Carries out a Checkpoint operation of a bundle with clock `hlc`: part of apply(). Not newer than the newest one:
 /// nothing. Its root is compared before anything is changed.
-void apply_checkpoint(space_rows& rows, const op_checkpoint& checkpoint, uint64_t hlc, const apply_options& options,
-                      apply_result& result);
+void apply_checkpoint(space_rows& rows, const op_checkpoint& checkpoint, uint64_t hlc,
+                      const apply_options& options, apply_result& result);
 
 /// The last Beat of a replica, as signed by it.
 struct beat_fact {
@@ -63,7 +63,8 @@ struct snapshot_piece {
 };
 /// Fails with a text when a newer checkpoint has been applied since the cursor was given: start again.
 std::variant<snapshot_piece, std::string> export_snapshot(space_rows& rows, std::string_view cursor,
-                                                          size_t bytes_max = snapshot_piece_bytes_max);
+                                                          size_t bytes_max
+                                                          = snapshot_piece_bytes_max);
 
 /// Takes a snapshot over. begin (one transaction) forgets all rows but keeps aliases, disk rows and settings of others;
 /// add takes the pieces in order; finish compares with the signed checkpoint. Any error text: begin anew with another peer.

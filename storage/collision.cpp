@@ -126,8 +126,8 @@ void collision_watch::judge_folder_delete(local_id lid, const batch_row& row) {
   for (const auto& event : rows_.events(lid))
     if (event.what == event_row::kind::move && event.by.rid == self_)
       own_move = std::max(own_move, event.by.seq);
-  const auto* by = unseeing(
-      lid, own_move, [](const fact& f) { return f.what == event_row::kind::remove; });
+  const auto* by
+      = unseeing(lid, own_move, [](const fact& f) { return f.what == event_row::kind::remove; });
   if (by == nullptr)
     return;
   if (auto count = deleted_below(lid, by->at.rid); count > 0)

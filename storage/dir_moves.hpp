@@ -29,23 +29,24 @@ using dir_lookup = std::function<dir_state(local_id)>;
 /// when `initial` is not empty.
 struct dir_merge_input {
   std::vector<dir_move_row> log;
-  std::vector<dir_move_row> fresh;                 // new entries, any order; ones in the log are ignored
-  std::function<bool(const dir_move_row&)> gone;   // entries to take out (cut, void); may be empty
-  std::vector<std::pair<local_id, dir_position>> initial; // dirs whose first place changed (void or void no more)
+  std::vector<dir_move_row> fresh; // new entries, any order; ones in the log are ignored
+  std::function<bool(const dir_move_row&)> gone; // entries to take out (cut, void); may be empty
+  std::vector<std::pair<local_id, dir_position>>
+      initial; // dirs whose first place changed (void or void no more)
 };
 
 struct dir_merge_result {
   std::vector<dir_move_row> written; // entries to put: new or changed
   std::vector<dir_move_row> erased;
-  std::vector<dir_move_row> lost_effect; // were effective before, are not now
+  std::vector<dir_move_row> lost_effect;                // were effective before, are not now
   std::vector<std::pair<local_id, dir_position>> moved; // net differences
 };
 
 dir_merge_result merge_dir_moves(dir_merge_input in, const dir_lookup& lookup);
 
 /// Where dirs stood when only the entries that `counts` were applied; dirs that no entry names stand where they are.
-std::unordered_map<local_id, dir_position> replay_dir_moves(const std::vector<dir_move_row>& log,
-                                                            const std::function<bool(const dir_move_row&)>& counts,
-                                                            const dir_lookup& lookup);
+std::unordered_map<local_id, dir_position>
+replay_dir_moves(const std::vector<dir_move_row>& log,
+                 const std::function<bool(const dir_move_row&)>& counts, const dir_lookup& lookup);
 
 } // namespace harp

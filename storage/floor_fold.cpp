@@ -59,8 +59,8 @@ std::optional<node_row> newest_floor_of(space_rows& rows, local_id lid, const no
 }
 
 floor_fold::floor_fold(space_rows& rows, const checkpoint_mark& next, bundle_source& history)
-    : rows_(rows), last_(newest_checkpoint(rows)), next_(next),
-      log_(rows.dir_moves_from(stamp{})), root_(rows, "floor_root") {
+    : rows_(rows), last_(newest_checkpoint(rows)), next_(next), log_(rows.dir_moves_from(stamp{})),
+      root_(rows, "floor_root") {
   auto kept_ms = trash_days(rows, next.covered) * day_ms;
   auto floor_ms = ms_of_hlc(next.floor);
   purge_before_ = floor_ms > kept_ms ? hlc_of_ms(floor_ms - kept_ms) : 0;

@@ -122,7 +122,8 @@ void remake_restored(std::vector<version_row>& versions, const std::vector<event
     made.at = event.at;
     made.by = event.by;
     made.base = {};
-    made.flags = has_own ? own->flags & (version_safe | version_lost) : source->flags & version_safe;
+    made.flags
+        = has_own ? own->flags & (version_safe | version_lost) : source->flags & version_safe;
     if (has_own)
       *own = made;
     else

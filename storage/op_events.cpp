@@ -315,40 +315,39 @@ void op_events::add(const bundle& b, size_t idx) {
     if (lid != 0)
       add_event(lid, std::move(event));
   };
-  std::visit(
-      overloaded{
-          [&](const op_make_file& op) { make_file(op, at, by); },
-          [&](const op_make_dir& op) { make_dir(op, at, by); },
-          [&](const op_adopt& op) { adopt(op, at, by); },
-          [&](const op_edit& op) { edit(op, at, by); },
-          [&](const op_set_meta& op) {
-            auto event = event_of(event_row::kind::set_meta, at, by);
-            event.meta = op.meta;
-            simple(op.node, std::move(event));
-          },
-          [&](const op_move& op) { move(op, at, by); },
-          [&](const op_delete& op) {
-            for (const auto& item : op.items) {
-              auto event = event_of(event_row::kind::remove, at, by);
-              event.seen = by_rid(item.seen);
-              simple(item.node, std::move(event));
-            }
-          },
-          [&](const op_restore& op) {
-            auto event = event_of(event_row::kind::restore, at, by);
-            event.version = node_tag_of(op.node) == dir_tag ? stamp{} : op.version;
-            simple(op.node, std::move(event));
-          },
-          [&](const op_graft& op) {
-            auto event = event_of(event_row::kind::graft, at, by);
-            event.target = op.target;
-            if (node_tag_of(op.node) == dir_tag)
-              simple(op.node, std::move(event));
-          },
-          [](const op_checkpoint&) {},
-          [&](const op_policy& op) { put_policy(op, at, by); },
-      },
-      b.ops[idx]);
+  std::visit(overloaded{
+                 [&](const op_make_file& op) { make_file(op, at, by); },
+                 [&](const op_make_dir& op) { make_dir(op, at, by); },
+                 [&](const op_adopt& op) { adopt(op, at, by); },
+                 [&](const op_edit& op) { edit(op, at, by); },
+                 [&](const op_set_meta& op) {
+                   auto event = event_of(event_row::kind::set_meta, at, by);
+                   event.meta = op.meta;
+                   simple(op.node, std::move(event));
+                 },
+                 [&](const op_move& op) { move(op, at, by); },
+                 [&](const op_delete& op) {
+                   for (const auto& item : op.items) {
+                     auto event = event_of(event_row::kind::remove, at, by);
+                     event.seen = by_rid(item.seen);
+                     simple(item.node, std::move(event));
+                   }
+                 },
+                 [&](const op_restore& op) {
+                   auto event = event_of(event_row::kind::restore, at, by);
+                   event.version = node_tag_of(op.node) == dir_tag ? stamp{} : op.version;
+                   simple(op.node, std::move(event));
+                 },
+                 [&](const op_graft& op) {
+                   auto event = event_of(event_row::kind::graft, at, by);
+                   event.target = op.target;
+                   if (node_tag_of(op.node) == dir_tag)
+                     simple(op.node, std::move(event));
+                 },
+                 [](const op_checkpoint&) {},
+                 [&](const op_policy& op) { put_policy(op, at, by); },
+             },
+             b.ops[idx]);
 }
 
 } // namespace harp

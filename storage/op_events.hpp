@@ -79,7 +79,8 @@ struct policy_entry {
   dot by;
   uint64_t value = 0;
 };
-inline constexpr size_t policy_entries_max = 32; // per name: more than any honest admin sets between two checkpoints
+inline constexpr size_t policy_entries_max
+    = 32; // per name: more than any honest admin sets between two checkpoints
 std::vector<policy_entry> policy_entries(space_rows& rows, std::string_view name);
 void save_policy(space_rows& rows, std::string_view name, std::vector<policy_entry> entries);
 /// All names that were ever set.

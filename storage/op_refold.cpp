@@ -15,8 +15,8 @@ constexpr uint16_t made_tag = 1;
 // -- out again ------------------------------------------------------------------------------------
 
 void op_events::refuse_own(local_id lid, const version_row& version) {
-  if (version.by.rid != self_ || self_ == 0)
-    return;
+  if (version.by.rid != self_ || self_ == 0 || covers(covered_, version.by))
+    return; // what a checkpoint covers has had its time in Trash
   auto* row = batch_.find(lid);
   voided_[lid] = {space_tree(rows_).path_of(lid).value_or(""),
                   row->row.kind,

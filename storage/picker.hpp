@@ -30,7 +30,7 @@ inline constexpr uint64_t read_ahead_bytes_min = 8ull << 20;
 inline constexpr uint64_t read_ahead_ms = 2'000;         // of consumption
 inline constexpr uint64_t deadline_queue_ms_max = 2'000; // on the best peer
 inline constexpr uint64_t hedge_wait_ms_min = 300;
-inline constexpr int64_t hedge_bytes_start = 512ll << 10, hedge_bytes_max = 64ll << 20;
+inline constexpr int64_t hedge_bytes_start = 256ll << 10, hedge_bytes_max = 64ll << 20;
 inline constexpr double hedge_share = 0.05;        // of received bytes
 inline constexpr uint64_t sweep_ms = 100;          // how often late ones are looked for
 inline constexpr uint64_t silence_ms_max = 20'000; // without any byte: its requests go to others

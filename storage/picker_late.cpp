@@ -74,7 +74,7 @@ bool picker::is_next(const peer_state& peer, const flight& what) {
 
 /// Chunks asked of a peer that others have by now make room for chunks only this peer has: what it sends is worth most then.
 void picker::swap_for_rare(uint64_t now_ms, peer_entry& peer) {
-  if (peers_up_ < 2 || open_.empty())
+  if (peers_up_ < 2 || open_.empty() || hedge_bytes_ <= 0)
     return;
   size_t swapped = 0;
   for (auto id : flights_.requests_of(peer.first))
@@ -165,10 +165,12 @@ std::vector<picker::late_piece> picker::late_at(uint64_t now_ms, const peer_entr
         return out;
       const uint64_t here = window.expected_ms(window.outstanding() + bytes, what->bytes);
       const uint64_t there = remaining_ms(now_ms, *what);
+      // A cancelled chunk may be on its way already: what comes in vain has to be affordable.
+      const bool paid = hedge_bytes_ > 0;
       const bool move
-          = what->got == 0 && what->moves < moves_max && there > 2 * here + move_gain_ms;
-      const bool copy
-          = !move && hedge_bytes_ > 0 && there > here + here / 2 && in_end_game(*content);
+          = paid && what->got == 0 && what->moves < moves_max && there > 2 * here + move_gain_ms;
+      const bool copy = !move && hedge_bytes_ > static_cast<int64_t>(what->bytes)
+                        && there > here + here / 2 && in_end_game(*content);
       if (!move && !copy)
         continue;
       out.push_back({*key, *what, copy});

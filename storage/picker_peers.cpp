@@ -146,6 +146,7 @@ void picker::release(const piece_key& key, const flight& what) {
   auto peer = peers_.find(what.peer);
   if (peer != peers_.end()) {
     left(peer->second, what);
+    peer->second.window.gave_up(what.bytes - std::min(what.got, what.bytes));
   }
   totals_.duplicate_bytes += what.got;
   auto* content = find(key.cid);

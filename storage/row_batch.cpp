@@ -221,7 +221,8 @@ void row_batch::mark_shared() {
       mark(member, dirty_place);
       dirs += find(member)->row.is_dir() ? 1 : 0;
     }
-    for (auto member : members) // of a group come or gone: what is below has another canonical parent
+    for (auto member :
+         members) // of a group come or gone: what is below has another canonical parent
       if (dirs > 1 && find(member)->row.is_dir())
         mark_below(member);
   }

@@ -185,7 +185,8 @@ std::optional<std::string> begin_import(space_rows& rows, const op_checkpoint&) 
 std::optional<std::string> finish_import(space_rows& rows, const op_checkpoint& checkpoint) {
   checkpoint_mark mark{checkpoint.covered, checkpoint.floor, checkpoint.root};
   std::vector<std::pair<replica_id, replica_row>> replicas;
-  rows.each_replica([&](replica_id rid, const replica_row& row) { replicas.emplace_back(rid, row); });
+  rows.each_replica(
+      [&](replica_id rid, const replica_row& row) { replicas.emplace_back(rid, row); });
   put_checkpoint(rows, mark, 0);
   if (!tree_rebuild(rows).run())
     return "the snapshot is no tree";

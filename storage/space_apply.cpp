@@ -144,6 +144,7 @@ apply_result cut(space_rows& rows, replica_id rid, uint64_t last_seq,
   if (row.cut && *row.cut <= last)
     return result;
   void_bundles(rows, {{rid, last}}, newest_checkpoint(rows), options, result);
+  tell_voided(rows, result, 0);
   finish_result(result);
   return result;
 }

@@ -16,7 +16,9 @@ class bundle_source {
 public:
   virtual ~bundle_source() = default;
   /// Bundles from <= seq <= to of `rid` that are known here, in order; false stops.
-  virtual void each(replica_id rid, uint64_t from, uint64_t to, const std::function<bool(const bundle&)>& visit) = 0;
+  virtual void each(replica_id rid, uint64_t from, uint64_t to,
+                    const std::function<bool(const bundle&)>& visit)
+      = 0;
 };
 
 /// A bundle that passed signature, roster and clock, with the hash its author's next bundle names as previous.
@@ -26,8 +28,8 @@ struct arriving_bundle {
 };
 
 struct apply_options {
-  replica_id self = 0;               // own rid here: whom notices are for; 0: nobody
-  bundle_source* history = nullptr;  // needed only when a Checkpoint or a cut may come
+  replica_id self = 0;              // own rid here: whom notices are for; 0: nobody
+  bundle_source* history = nullptr; // needed only when a Checkpoint or a cut may come
 };
 
 /// Own content that became void by a cut: to be made anew as a file (storage.md 4.2).
@@ -45,7 +47,7 @@ struct apply_result {
   std::vector<local_id> moved_dirs; // dirs whose own position changed: paths below are others now
   std::vector<notice_row> notices;  // already stored
   std::vector<voided_content> voided;
-  std::vector<dot> refused;      // bundles out of turn (gate() not asked): nothing of them was applied
+  std::vector<dot> refused; // bundles out of turn (gate() not asked): nothing of them was applied
   bool checkpoint_applied = false;
   bool checkpoint_refused = false; // its root is not what we computed: alert (notice state_differs)
 };
@@ -67,14 +69,16 @@ enum class gate_verdict : uint8_t {
 gate_verdict gate(space_rows& rows, const bundle& b);
 
 /// Applies bundles in causal order (each `ready` when its turn comes) inside the transaction of `rows`.
-apply_result apply(space_rows& rows, std::span<const arriving_bundle> bundles, const apply_options& options);
+apply_result apply(space_rows& rows, std::span<const arriving_bundle> bundles,
+                   const apply_options& options);
 
 /// Cuts `rid` at `last_seq` (Revoke, storage.md 5.3): its later events are void. Never below the newest checkpoint.
 /// Needs options.history. Repeating it, or cutting higher than before, changes nothing.
 apply_result cut(space_rows& rows, replica_id rid, uint64_t last_seq, const apply_options& options);
 
 /// For space_edit: operations from `first_op` on of an own bundle that is still being put together.
-apply_result apply_draft(space_rows& rows, const bundle& b, size_t first_op, const apply_options& options);
+apply_result apply_draft(space_rows& rows, const bundle& b, size_t first_op,
+                         const apply_options& options);
 
 /// How far every replica is applied here; a cut replica counts as its cut.
 version_vector applied_vector(space_rows& rows);

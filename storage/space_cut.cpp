@@ -24,19 +24,21 @@ void mark_cut(space_rows& rows, replica_id rid, uint64_t last) {
   rows.put_replica(rid, row);
 }
 
-/// The author of voided content learns that it is to be made anew.
-void tell_voided(space_rows& rows, apply_result& result) {
-  for (const auto& content : result.voided) {
+} // namespace
+
+void tell_voided(space_rows& rows, apply_result& result, size_t from) {
+  uint64_t newest = 0;
+  rows.each_replica(
+      [&](replica_id, const replica_row& row) { newest = std::max(newest, row.hlc); });
+  for (size_t i = from; i < result.voided.size(); ++i) {
     notice_row notice;
-    rows.each_replica([&](replica_id, const replica_row& row) { notice.hlc = std::max(notice.hlc, row.hlc); });
+    notice.hlc = newest;
     notice.code = notice_code::voided;
-    notice.arguments = {content.path};
+    notice.arguments = {result.voided[i].path};
     rows.put_notice(notice);
     result.notices.push_back(std::move(notice));
   }
 }
-
-} // namespace
 
 void void_bundles(space_rows& rows, const std::map<replica_id, uint64_t>& cuts,
                   const checkpoint_mark& line, const apply_options& options, apply_result& result) {
@@ -66,7 +68,6 @@ void void_bundles(space_rows& rows, const std::map<replica_id, uint64_t>& cuts,
     mark_cut(rows, rid, last);
   const auto& touched = batch.touched();
   result.touched.insert(result.touched.end(), touched.begin(), touched.end());
-  tell_voided(rows, result);
 }
 
 } // namespace harp

@@ -10,7 +10,10 @@ namespace harp {
 
 /// Cuts each rid of `cuts` behind its number, and takes out what lies outside `line.covered` but not above `line.floor`.
 /// What must not become void by that (bundles within the applied checkpoint) the caller has seen to.
-void void_bundles(space_rows& rows, const std::map<replica_id, uint64_t>& cuts, const checkpoint_mark& line,
-                  const apply_options& options, apply_result& result);
+void void_bundles(space_rows& rows, const std::map<replica_id, uint64_t>& cuts,
+                  const checkpoint_mark& line, const apply_options& options, apply_result& result);
+
+/// The author of voided content learns that it is to be made anew: notices for result.voided from `from` on.
+void tell_voided(space_rows& rows, apply_result& result, size_t from);
 
 } // namespace harp

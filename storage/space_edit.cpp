@@ -190,8 +190,9 @@ edit_outcome space_edit::edit_or_make(local_id lid, const stamp& base, const tre
   if (row && (row->flags & node_void) == 0)
     return edit(lid, base, meta, content);
   auto parent = tree_.resolve(place.parent) ? place.parent : root_lid;
-  auto name = tree_.resolve_in(parent, place.name) ? free_name(tree_, parent, place.name, "restored")
-                                                   : place.name;
+  auto name = tree_.resolve_in(parent, place.name)
+                  ? free_name(tree_, parent, place.name, "restored")
+                  : place.name;
   return make_file(parent, name, node_kind::file, meta, content);
 }
 

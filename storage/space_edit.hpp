@@ -30,10 +30,10 @@ enum class edit_refusal : uint8_t {
   not_a_file = 3,
   name_taken = 4,
   bad_name = 5,
-  into_itself = 6,   // a dir into its own subtree
+  into_itself = 6, // a dir into its own subtree
   is_root = 7,
   no_such_version = 8,
-  changed = 9,       // it is no longer what the author had seen
+  changed = 9, // it is no longer what the author had seen
 };
 std::string_view to_string(edit_refusal why);
 
@@ -56,20 +56,23 @@ class space_edit {
 public:
   space_edit(space_rows& rows, dot next, uint64_t hlc, apply_options options);
 
-  edit_outcome make_file(local_id parent, std::string_view name, node_kind kind, const node_meta& meta,
-                         const content_ref& content);
+  edit_outcome make_file(local_id parent, std::string_view name, node_kind kind,
+                         const node_meta& meta, const content_ref& content);
   /// Pairing of existing trees only (Adopt).
-  edit_outcome adopt_file(local_id parent, std::string_view name, const node_meta& meta, const content_ref& content);
+  edit_outcome adopt_file(local_id parent, std::string_view name, const node_meta& meta,
+                          const content_ref& content);
   /// Also brings a deleted dir of that place back (empty). An existing dir: that one, without an operation.
   edit_outcome make_dir(local_id parent, std::string_view name);
   /// A new version of the slot `lid` (any member). `base`: the version the author saw; zero: the current one.
-  edit_outcome edit(local_id lid, const stamp& base, const node_meta& meta, const content_ref& content);
+  edit_outcome edit(local_id lid, const stamp& base, const node_meta& meta,
+                    const content_ref& content);
   /// make_file, or edit of what is there.
-  edit_outcome put_file(local_id parent, std::string_view name, const node_meta& meta, const content_ref& content);
+  edit_outcome put_file(local_id parent, std::string_view name, const node_meta& meta,
+                        const content_ref& content);
   /// What a laggard found changed on its disk (storage.md 5.4): an edit with its old base; of a file that is known no more
   /// (purged, or its creation was cut) a new file at `place`, under a free name if that is taken.
-  edit_outcome edit_or_make(local_id lid, const stamp& base, const tree_place& place, const node_meta& meta,
-                            const content_ref& content);
+  edit_outcome edit_or_make(local_id lid, const stamp& base, const tree_place& place,
+                            const node_meta& meta, const content_ref& content);
   edit_outcome set_meta(local_id lid, const node_meta& meta);
   /// All members of the slot or group. The target must be free; a rename that replaces is put_file + remove.
   edit_outcome move(local_id lid, local_id parent, std::string_view name);
@@ -124,6 +127,7 @@ private:
 };
 
 /// A free name in `dir` made of `name`: "a (2).txt", "a (3).txt" ..; with `word`: "a (restored).txt", "a (restored 2).txt".
-std::string free_name(space_tree& tree, local_id dir, std::string_view name, std::string_view word = {});
+std::string free_name(space_tree& tree, local_id dir, std::string_view name,
+                      std::string_view word = {});
 
 } // namespace harp

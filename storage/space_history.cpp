@@ -30,9 +30,14 @@ std::vector<history_entry> space_tree::history(local_id lid, uint64_t settled_hl
   auto current = shown ? shown->entry.vid : row ? row->head : stamp{};
   std::vector<history_entry> out;
   for (const auto& [version, member] : all) {
-    history_entry entry{member, version.at, version.cid, version.size,
+    history_entry entry{member,
+                        version.at,
+                        version.cid,
+                        version.size,
                         {version.mtime_ns, version.executable, version.acting_user},
-                        version.flags, {}, version.at.hlc <= settled_hlc,
+                        version.flags,
+                        {},
+                        version.at.hlc <= settled_hlc,
                         member == owner && version.at == current};
     if (auto by = overtaken_by.find({member, version.at}); by != overtaken_by.end())
       entry.overtaken_by = by->second;

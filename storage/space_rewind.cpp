@@ -71,16 +71,18 @@ size_t space_edit::rewind(local_id dir, uint64_t hlc, bool remove_newer) {
     if ((now.flags & node_void) != 0)
       return true;
     auto then = before.at(lid, now);
-    bool same = then.alive() == now.alive()
-                && (!now.alive()
-                    || (then.head == now.head && then.parent == now.parent && then.name == now.name));
+    bool same
+        = then.alive() == now.alive()
+          && (!now.alive()
+              || (then.head == now.head && then.parent == now.parent && then.name == now.name));
     if (!same && (tree_.is_below(lid, dir) || tree_.is_below(then.parent, dir)))
       differing.push_back({lid, then, now, before.depth(then.is_dir() ? lid : then.parent)});
     return true;
   });
   // Dirs from the top down: what they move under is in its old place already, so none moves below itself.
   std::sort(differing.begin(), differing.end(), [](const past_node& a, const past_node& b) {
-    return std::tuple(!a.then.is_dir(), a.depth, a.lid) < std::tuple(!b.then.is_dir(), b.depth, b.lid);
+    return std::tuple(!a.then.is_dir(), a.depth, a.lid)
+           < std::tuple(!b.then.is_dir(), b.depth, b.lid);
   });
   size_t done = 0;
   std::vector<local_id> newer;

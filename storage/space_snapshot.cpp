@@ -47,7 +47,9 @@ version_row get_version_row(byte_reader& in) {
   v.executable = in.flag();
   v.acting_user = in.blob(name_bytes_max);
   v.base = in.id<stamp>();
-  v.flags = in.u8() & version_adopted;
+  v.flags = in.u8();
+  if ((v.flags & ~version_adopted) != 0)
+    in.fail();
   return v;
 }
 
@@ -76,7 +78,10 @@ node_row get_row(byte_reader& in, node_id& parent) {
   if (kind < 1 || kind > 4)
     in.fail();
   row.kind = static_cast<node_kind>(kind);
-  row.flags = static_cast<uint8_t>((in.u8() & node_alive) | node_folded);
+  auto flags = in.u8();
+  if ((flags & ~node_alive) != 0)
+    in.fail();
+  row.flags = static_cast<uint8_t>(flags | node_folded);
   parent = in.id<node_id>();
   row.name = in.blob(name_bytes_max);
   row.head = in.id<stamp>();

@@ -120,9 +120,8 @@ std::string space_tree::free_alias(const std::vector<local_id>& parents, std::st
                                    const node_id& nid) {
   for (size_t digits = alias_digits;; digits += 2) {
     auto alias = alias_name(name, nid, digits);
-    bool taken = std::any_of(parents.begin(), parents.end(), [&](local_id parent) {
-      return !rows_.entry(parent, alias).empty();
-    });
+    bool taken = std::any_of(parents.begin(), parents.end(),
+                             [&](local_id parent) { return !rows_.entry(parent, alias).empty(); });
     if (!taken || digits >= 2 * digest256::size)
       return alias;
   }

@@ -15,9 +15,11 @@ inline constexpr size_t path_depth_max = 512;
 
 /// One line of a listing: a slot (files of one place) or a group (dirs of one place) is ONE entry.
 struct shown_entry {
-  local_id lid = 0;    // the member with the smallest nid: stable while other members come, edit and go
-  local_id parent = 0; // canonical: the member with the smallest nid of the parent's group; 0: this is the root
-  std::string name;    // as shown: a file beside a dir of its name shows as `n~xxxxxx`
+  local_id lid
+      = 0; // the member with the smallest nid: stable while other members come, edit and go
+  local_id parent
+      = 0; // canonical: the member with the smallest nid of the parent's group; 0: this is the root
+  std::string name; // as shown: a file beside a dir of its name shows as `n~xxxxxx`
   node_kind kind = node_kind::file;
   stamp vid;          // files: the current version, of member `owner`; zero for dirs
   content_id cid;     // files
@@ -54,9 +56,9 @@ struct history_entry {
   stamp vid;        // when (vid.hlc) and by which replica (vid.rid)
   content_id cid;
   uint64_t size = 0;
-  node_meta meta;      // acting_user: the person, when a keeper signed for one
-  uint8_t flags = 0;   // version_flag
-  stamp overtaken_by;  // the edit that came behind it without having seen it; zero: none
+  node_meta meta;       // acting_user: the person, when a keeper signed for one
+  uint8_t flags = 0;    // version_flag
+  stamp overtaken_by;   // the edit that came behind it without having seen it; zero: none
   bool settled = false; // at or below the settled line: cannot be re-ordered any more
   bool current = false;
 };
@@ -119,8 +121,9 @@ private:
   void sort_by_nid(std::vector<local_id>& lids);
   std::optional<resolved_entry> dir_entry(local_id parent, std::string_view name,
                                           std::vector<local_id> members);
-  std::optional<resolved_entry> file_entry(const std::vector<local_id>& parents, std::string_view name,
-                                           std::vector<local_id> members, bool beside_dir);
+  std::optional<resolved_entry> file_entry(const std::vector<local_id>& parents,
+                                           std::string_view name, std::vector<local_id> members,
+                                           bool beside_dir);
   std::string free_alias(const std::vector<local_id>& parents, std::string_view name,
                          const node_id& nid);
   void add_place(listing& out, const std::vector<local_id>& parents, std::string_view name,

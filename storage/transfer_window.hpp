@@ -33,7 +33,7 @@ public:
   [[nodiscard]] bool measured() const { return measured_; }
   /// Bytes per second; a guess until measured.
   [[nodiscard]] double rate() const { return rate_; }
-  /// All bytes that ever came: with it a caller sees how far the peer's queue has moved.
+  /// All bytes that ever came or were given up: with it a caller sees how far the peer's queue has moved.
   [[nodiscard]] uint64_t arrived_total() const { return arrived_total_; }
   /// How long until `bytes` more than `ahead` have come.
   [[nodiscard]] uint64_t expected_ms(uint64_t ahead, uint64_t bytes) const;
@@ -45,6 +45,8 @@ public:
   void arrived(uint64_t now_ms, uint64_t bytes);
   /// A chunk of `bytes` is no longer awaited: it came (`waited_ms` since asked) or was given up.
   void settled(uint64_t bytes) { outstanding_ -= bytes < outstanding_ ? bytes : outstanding_; }
+  /// Bytes that will not come any more: who was asked behind them is nearer.
+  void gave_up(uint64_t bytes) { arrived_total_ += bytes; }
   void waited(uint64_t waited_ms);
   void halve();
   void set_rtt(uint32_t rtt_ms) { rtt_ms_ = rtt_ms; }

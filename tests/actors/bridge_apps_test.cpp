@@ -1,7 +1,6 @@
 // ExApps across nodes: who announces what, whom a stream is believed, what never crosses.
 #define CAF_SUITE bridge_apps
 #include "actors/bridge_apps.hpp"
-
 #include "actors/path_check.hpp"
 #include "tests/actors/decision_request.hpp"
 
@@ -31,7 +30,8 @@ struct cluster_of_three {
 
   /// Announces only when it has a front to serve with.
   struct no_gate final : net::http_gate {
-    bool decide_now(const net::request_head&, const net::connection_facts&, net::verdict& out) override {
+    bool decide_now(const net::request_head&, const net::connection_facts&,
+                    net::verdict& out) override {
       ++asked;
       out.status = 200;
       return true;
@@ -69,7 +69,8 @@ struct cluster_of_three {
     loops.drop_handlers();
   }
 
-  void record(const std::string& app_id, const std::string& host, uint16_t port, bool closed = false, bool reached = false) {
+  void record(const std::string& app_id, const std::string& host, uint16_t port,
+              bool closed = false, bool reached = false) {
     auto table = *answers->records.read();
     auto of = std::make_shared<exapp_record>();
     of->app_id = app_id;
@@ -157,14 +158,16 @@ CAF_TEST(an_entry_node_forwards_what_is_announced_and_answers_404_for_all_else) 
     CAF_CHECK(gate.decide_now(of.head, from, out));
     return out;
   };
-  auto out = decide(test::request{"/exapps/Talk/a%2fb?q=1", {"x-forwarded-for: 198.51.100.1, 203.0.113.5", "cookie: c=1"}});
+  auto out = decide(test::request{"/exapps/Talk/a%2fb?q=1",
+                                  {"x-forwarded-for: 198.51.100.1, 203.0.113.5", "cookie: c=1"}});
   CAF_CHECK(out.what == net::verdict::action::forward);
   CAF_CHECK_EQUAL(out.target, "/exapps/Talk/a%2fb?q=1");
   CAF_CHECK_EQUAL(out.client.to_string(), "203.0.113.5");
   CAF_CHECK_EQUAL(out.set_fields, "x-forwarded-for: 203.0.113.5\r\n");
   // that node judges, and counts, a bad path of its app
   CAF_CHECK(decide(test::request{"/exapps/talk/../x"}).what == net::verdict::action::forward);
-  for (const char* target : {"/exapps/app_api/heartbeat", "/exapps/APP_API/heartbeat", "/exapps/unknown/x", "/", "/exapps/", "/exapps"}) {
+  for (const char* target : {"/exapps/app_api/heartbeat", "/exapps/APP_API/heartbeat",
+                             "/exapps/unknown/x", "/", "/exapps/", "/exapps"}) {
     auto refused = decide(test::request{target, {"harp-shared-key: key canary!"}});
     CAF_CHECK(refused.what == net::verdict::action::respond);
     CAF_CHECK_EQUAL(refused.status, 404);
@@ -173,7 +176,8 @@ CAF_TEST(an_entry_node_forwards_what_is_announced_and_answers_404_for_all_else) 
 }
 
 CAF_TEST(a_stream_serves_its_own_app_and_no_control_call_and_no_engine) {
-  auto refused = [](std::string_view target, const test::lines& fields = {}, const net::node_origin& of = origin("talk")) {
+  auto refused = [](std::string_view target, const test::lines& fields = {},
+                    const net::node_origin& of = origin("talk")) {
     return refusal_on_stream(test::request{target, fields}.head, of);
   };
   CAF_CHECK_EQUAL(refused("/exapps/talk/x"), 0);
@@ -181,7 +185,8 @@ CAF_TEST(a_stream_serves_its_own_app_and_no_control_call_and_no_engine) {
   CAF_CHECK_EQUAL(refused("/exapps/other/x"), 404);
   CAF_CHECK_EQUAL(refused("/exapps/app_api/heartbeat"), 404);
   CAF_CHECK_EQUAL(refused("/exapps/App_Api/heartbeat"), 404);
-  CAF_CHECK_EQUAL(refused("/exapps/app_api/exapp_storage/talk", {"harp-shared-key: key canary!"}), 404);
+  CAF_CHECK_EQUAL(refused("/exapps/app_api/exapp_storage/talk", {"harp-shared-key: key canary!"}),
+                  404);
   CAF_CHECK_EQUAL(refused("/exapps/talk/x", {"docker-engine-port: 24000"}), 404);
   CAF_CHECK_EQUAL(refused("/exapps/talk/x", {}, origin("talk", 503)), 503);
   CAF_CHECK_EQUAL(refused("/no/app"), 0); // judged and counted like any client's
@@ -193,7 +198,8 @@ CAF_TEST(what_is_refused_on_a_stream_is_not_even_asked_about) {
   net::connection_facts from;
   from.origin = std::make_shared<const net::node_origin>(origin("talk"));
   net::verdict out;
-  CAF_CHECK(gate.decide_now(test::request{"/exapps/app_api/info", {"harp-shared-key: key canary!"}}.head, from, out));
+  CAF_CHECK(gate.decide_now(
+      test::request{"/exapps/app_api/info", {"harp-shared-key: key canary!"}}.head, from, out));
   CAF_CHECK_EQUAL(out.status, 404);
   CAF_CHECK_EQUAL(t.gate.asked, 0);
   CAF_CHECK(gate.decide_now(test::request{"/exapps/talk/x"}.head, from, out));

@@ -101,7 +101,7 @@ CAF_TEST(prints_times_that_it_reads_back) {
   CAF_CHECK_EQUAL(time_text(noon), "2026-11-23T12:00:00.123Z");
   CAF_CHECK_EQUAL(time_text(0), "1970-01-01T00:00:00.000Z");
   CAF_CHECK_EQUAL(time_text(UINT64_MAX), "9999-12-31T23:59:59.999Z");
-  for (uint64_t ms : {uint64_t{1}, noon, noon + 86'400'000 * 100})
+  for (uint64_t ms : {uint64_t{1}, noon, noon + uint64_t{86'400'000} * 100})
     CAF_CHECK_EQUAL(parse_time_ms(time_text(ms), noon).value_or(0), ms);
 }
 

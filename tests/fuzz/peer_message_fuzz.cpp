@@ -16,9 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   if (static_cast<uint8_t>(type_of(*message)) != data[0] || encode_payload(*message) != payload)
     std::abort();
-  if (const auto* node = std::get_if<node_message>(message))
-    node->node.verify();
-  if (const auto* beat = std::get_if<beat_message>(message))
-    beat->beat.verify(device_key{});
+  // Nobody here has the key of a device that is all zeros.
+  if (const auto* beat = std::get_if<beat_message>(message);
+      beat != nullptr && beat->beat.verify(device_key{}))
+    std::abort();
   return 0;
 }

@@ -14,9 +14,12 @@ namespace {
 /// A pipe that says why it ended as the streams of a link do.
 class told_stream final : public stream {
 public:
-  told_stream(std::unique_ptr<pipe_stream> inner, std::shared_ptr<std::string> words) : inner_(std::move(inner)), words_(std::move(words)) {}
+  told_stream(std::unique_ptr<pipe_stream> inner, std::shared_ptr<std::string> words)
+      : inner_(std::move(inner)), words_(std::move(words)) {}
   io_result try_read(std::span<char> into) override { return inner_->try_read(into); }
-  io_result try_write(std::string_view head, std::string_view body) override { return inner_->try_write(head, body); }
+  io_result try_write(std::string_view head, std::string_view body) override {
+    return inner_->try_write(head, body);
+  }
   asio::awaitable<bool> wait_readable() override { return inner_->wait_readable(); }
   asio::awaitable<bool> wait_writable() override { return inner_->wait_writable(); }
   void shutdown_write() override { inner_->shutdown_write(); }
@@ -86,17 +89,25 @@ CAF_TEST_FIXTURE_SCOPE(entry, entry_world)
 
 CAF_TEST(a_node_gets_the_request_as_it_came_but_for_the_clients_address) {
   connect();
-  send("GET /exapps/talk/a%2fb?q=1 HTTP/1.1\r\nHost: h\r\nCookie: c=1\r\nAuthorization: Basic eDp5\r\n"
-       "X-Forwarded-For: 198.51.100.1\r\nX-Real-IP: 198.51.100.2\r\nForwarded: for=198.51.100.3\r\nX-Forwarded-Proto: https\r\n"
-       "harp-shared-key: k\r\nEX-APP-ID: talk\r\nEX-APP-VERSION: 1\r\nex-app-host: h\r\nex-app-port: 1\r\n"
+  send("GET /exapps/talk/a%2fb?q=1 HTTP/1.1\r\nHost: h\r\nCookie: c=1\r\nAuthorization: Basic "
+       "eDp5\r\n"
+       "X-Forwarded-For: 198.51.100.1\r\nX-Real-IP: 198.51.100.2\r\nForwarded: "
+       "for=198.51.100.3\r\nX-Forwarded-Proto: https\r\n"
+       "harp-shared-key: k\r\nEX-APP-ID: talk\r\nEX-APP-VERSION: 1\r\nex-app-host: "
+       "h\r\nex-app-port: 1\r\n"
        "AUTHORIZATION-APP-API: Ong=\r\nAA-VERSION: 32\r\nConnection: keep-alive\r\n\r\n");
-  CAF_CHECK_EQUAL(node().take_all(),
-                  "GET /exapps/talk/a%2fb?q=1 HTTP/1.1\r\nhost: h\r\ncookie: c=1\r\nauthorization: Basic eDp5\r\n"
-                  "x-forwarded-proto: https\r\nharp-shared-key: k\r\nex-app-id: talk\r\nex-app-version: 1\r\nex-app-host: h\r\nex-app-port: 1\r\n"
-                  "authorization-app-api: Ong=\r\naa-version: 32\r\nx-forwarded-for: 203.0.113.5\r\n\r\n");
+  CAF_CHECK_EQUAL(
+      node().take_all(),
+      "GET /exapps/talk/a%2fb?q=1 HTTP/1.1\r\nhost: h\r\ncookie: c=1\r\nauthorization: Basic "
+      "eDp5\r\n"
+      "x-forwarded-proto: https\r\nharp-shared-key: k\r\nex-app-id: talk\r\nex-app-version: "
+      "1\r\nex-app-host: h\r\nex-app-port: 1\r\n"
+      "authorization-app-api: Ong=\r\naa-version: 32\r\nx-forwarded-for: 203.0.113.5\r\n\r\n");
   CAF_CHECK_EQUAL(route->clients, std::vector<std::string>{"203.0.113.5"});
-  node_says("HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n403 Forbidden");
-  CAF_CHECK_EQUAL(got(), "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n\r\n403 Forbidden");
+  node_says("HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n403 "
+            "Forbidden");
+  CAF_CHECK_EQUAL(got(), "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: "
+                         "13\r\n\r\n403 Forbidden");
 }
 
 CAF_TEST(every_request_has_a_stream_of_its_own) {
@@ -119,11 +130,14 @@ CAF_TEST(bodies_stream_and_websockets_pass) {
   CAF_CHECK_EQUAL(node().take_all(), "56789");
   node_says(hello);
   CAF_CHECK_EQUAL(got(), hello_out);
-  send("GET /exapps/talk/ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+  send("GET /exapps/talk/ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: "
+       "websocket\r\nSec-WebSocket-Version: 13\r\n"
        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
-  CAF_CHECK(node(1).take_all().find("connection: upgrade\r\nupgrade: websocket\r\n") != std::string::npos);
+  CAF_CHECK(node(1).take_all().find("connection: upgrade\r\nupgrade: websocket\r\n")
+            != std::string::npos);
   node_says("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nfirst", 1);
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nfirst",
+            1);
   CAF_CHECK(got().ends_with("\r\n\r\nfirst"));
   send("up");
   CAF_CHECK_EQUAL(node(1).take_all(), "up");

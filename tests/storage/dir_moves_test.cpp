@@ -22,15 +22,20 @@ struct kept {
       places[lid] = {root_lid, std::to_string(lid), {}};
   }
   dir_merge_result merge(std::vector<dir_move_row> fresh) {
-    stamp from = std::min_element(fresh.begin(), fresh.end(), [](auto& a, auto& b) { return a.at < b.at; })->at;
+    stamp from = std::min_element(fresh.begin(), fresh.end(), [](auto& a, auto& b) {
+                   return a.at < b.at;
+                 })->at;
     dir_merge_input in;
     for (const auto& entry : log)
       if (entry.at >= from)
         in.log.push_back(entry);
     in.fresh = std::move(fresh);
-    auto out = merge_dir_moves(std::move(in), [&](local_id lid) -> dir_state { return {places[lid], false}; });
+    auto out = merge_dir_moves(std::move(in), [&](local_id lid) -> dir_state {
+      return {places[lid], false};
+    });
     for (const auto& entry : out.written) {
-      std::erase_if(log, [&](const auto& old) { return old.at == entry.at && old.node == entry.node; });
+      std::erase_if(log,
+                    [&](const auto& old) { return old.at == entry.at && old.node == entry.node; });
       log.push_back(entry);
     }
     std::sort(log.begin(), log.end(), [](auto& a, auto& b) { return a.at < b.at; });
@@ -64,7 +69,8 @@ CAF_TEST(arrival_plays_no_part) {
     std::shuffle(all.begin(), all.end(), random);
     for (size_t i = 0; i < all.size();) {
       auto n = std::min(all.size() - i, size_t{1} + random() % 5);
-      pieces.merge({all.begin() + static_cast<std::ptrdiff_t>(i), all.begin() + static_cast<std::ptrdiff_t>(i + n)});
+      pieces.merge({all.begin() + static_cast<std::ptrdiff_t>(i),
+                    all.begin() + static_cast<std::ptrdiff_t>(i + n)});
       i += n;
     }
     CAF_CHECK(once.places == pieces.places);

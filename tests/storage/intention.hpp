@@ -12,7 +12,8 @@ using play::content;
 
 /// Ann is replica 1, Bob replica 2; replica 3 hears Ann first, replica 4 Bob. `ann_later`: whose stamp is greater.
 struct trio : play::world {
-  explicit trio(bool later) : play::world(7, {4, 0, false, false, false, false}), ann_later(later) {}
+  explicit trio(bool later)
+      : play::world(7, {4, 0, false, false, false, false}), ann_later(later) {}
 
   bool ann_later;
 

@@ -66,8 +66,8 @@ CAF_TEST(folders_moved_into_each_other_stay_a_tree) {
     t.agreed(make_dir("", "y"));
     t.concurrent(move("x", "y", "x"), move("y", "x", "y"));
     CAF_CHECK_EQUAL(t.paths(), later ? "/x /x/y " : "/y /y/x ");
-    CAF_CHECK_EQUAL(t.told(later ? 0 : 1), code(notice_code::move_without_effect)
-                                               + (later ? ":x:x/y " : ":y:y/x "));
+    CAF_CHECK_EQUAL(t.told(later ? 0 : 1),
+                    code(notice_code::move_without_effect) + (later ? ":x:x/y " : ":y:y/x "));
     CAF_CHECK_EQUAL(t.told(later ? 1 : 0), "");
   }
 }
@@ -151,8 +151,8 @@ CAF_TEST(file_and_folder_of_one_name_show_both) {
     t.concurrent(make("", "n", 1), make_dir("", "n"));
     auto nid = made_node_id({1, 1}, 0);
     CAF_CHECK_EQUAL(t.paths(), "/n /" + alias_name("n", nid) + " ");
-    CAF_CHECK_EQUAL(t.told(0), code(notice_code::name_taken_by_dir) + ":" + alias_name("n", nid) + ":"
-                                   + alias_name("n", nid) + " ");
+    CAF_CHECK_EQUAL(t.told(0), code(notice_code::name_taken_by_dir) + ":" + alias_name("n", nid)
+                                   + ":" + alias_name("n", nid) + " ");
     CAF_CHECK_EQUAL(t.told(1), "");
     t.one(0, move(alias_name("n", nid), "", "m"));
     t.deliver_all();

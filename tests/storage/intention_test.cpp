@@ -70,8 +70,8 @@ CAF_TEST(rename_and_rename_take_the_later_and_tell_the_other) {
       t.agreed(dir ? make_dir("", "f") : make("", "f", 1));
       t.concurrent(move("f", "", "ann"), move("f", "", "bob"));
       CAF_CHECK_EQUAL(t.paths(), later ? "/ann " : "/bob ");
-      CAF_CHECK_EQUAL(t.told(later ? 1 : 0), code(notice_code::move_overtaken)
-                                                 + (later ? ":ann:bob " : ":bob:ann "));
+      CAF_CHECK_EQUAL(t.told(later ? 1 : 0),
+                      code(notice_code::move_overtaken) + (later ? ":ann:bob " : ":bob:ann "));
       CAF_CHECK_EQUAL(t.told(later ? 0 : 1), "");
     }
 }

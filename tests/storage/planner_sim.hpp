@@ -341,6 +341,8 @@ public:
   }
   /// A dir that joins or leaves a group brings and takes members of the slots below it: the fold marks those dirty.
   void touch_slots_below(local_id dir) {
+    if (nodes.at(dir).kind != node_kind::dir || peers(dir).size() < 2)
+      return;
     for (const auto& [lid, n] : nodes)
       if (lid != dir && below(lid, dir))
         for (local_id mate : peers(lid))
@@ -427,8 +429,8 @@ private:
     std::string content = disk_.get(a.path)->content;
     out_.content = prefix_of(metadata::cid(content));
     auto met = a.meets == 0 ? std::nullopt : meta_.node(a.meets);
-    auto there = meta_.at(a.place.parent, a.name);
-    if (meta_.joins && there != 0 && meta_.nodes.at(there).kind != node_kind::dir) {
+    local_id there = meta_.joins ? meta_.at(a.place.parent, a.name) : 0;
+    if (there != 0 && meta_.nodes.at(there).kind != node_kind::dir) {
       out_.lid = there;
       auto wanted = *meta_.node(there);
       out_.vid

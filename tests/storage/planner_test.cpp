@@ -52,7 +52,7 @@ CAF_TEST(new_files_become_operations_and_nothing_else) {
 CAF_TEST(rename_of_a_full_directory_is_one_action) {
   folder f;
   f.on.put("d", disk_kind::dir);
-  for (int i = 0; i < 500; ++i)
+  for (int i = 0; i < 100; ++i)
     f.on.put("d/" + std::to_string(i), disk_kind::file, std::to_string(i));
   settle_tree(f);
   f.on.move("d", "e");
@@ -664,7 +664,7 @@ private:
 } // namespace
 
 CAF_TEST(random_trees_come_together_and_lose_nothing) {
-  uint64_t first = 1, runs = 1000;
+  uint64_t first = 1, runs = 500;
   if (const char* text = std::getenv("HARP_SEED"))
     first = std::strtoull(text, nullptr, 10), runs = 1;
   if (const char* text = std::getenv("HARP_RUNS"))

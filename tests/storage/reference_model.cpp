@@ -17,6 +17,9 @@ thread_local mutant wrong_now = mutant::none;
 bool is(mutant m) {
   return wrong_now == m;
 }
+bool other_way(const stamp& a, const stamp& b) {
+  return std::tuple(a.hlc, b.rid, a.idx) < std::tuple(b.hlc, a.rid, b.idx);
+}
 constexpr size_t steps_max = 200; // only a mutant without cycle check needs it
 
 bool in(const vector_clock& v, dot d) {
@@ -86,9 +89,7 @@ void add_op(space& s, const bundle& b, uint16_t idx, const std::set<node_id>& un
   stamp at{b.hlc, b.rid, idx};
   dot by{b.rid, b.seq};
   const auto& op = b.ops[idx];
-  auto usable = [&](const node_id& id) {
-    return id != root_node_id() && !unmade.contains(id);
-  };
+  auto usable = [&](const node_id& id) { return id != root_node_id() && !unmade.contains(id); };
   if (const auto* f = std::get_if<op_make_file>(&op)) {
     auto id = made_node_id(by, idx);
     if (!usable(id))
@@ -102,7 +103,8 @@ void add_op(space& s, const bundle& b, uint16_t idx, const std::set<node_id>& un
     n.versions.push_back({at, by, f->content.cid, f->meta, {}, false, {}});
     n.life.push_back(by);
   } else if (const auto* d = std::get_if<op_make_dir>(&op)) {
-    auto& n = s.nodes[dir_node_id(d->parent, d->name, is(mutant::salt_ignored) ? stamp{} : d->salt)];
+    auto& n
+        = s.nodes[dir_node_id(d->parent, d->name, is(mutant::salt_ignored) ? stamp{} : d->salt)];
     n.made = true;
     n.kind = node_kind::dir;
     n.first_parent = d->parent;
@@ -208,8 +210,8 @@ std::vector<version> ordered(const node& n) {
   std::vector<version> out;
   for (auto v : by_stamp) {
     if (!v.restored_from.is_zero()) {
-      auto from = std::find_if(out.begin(), out.end(),
-                               [&](auto& o) { return o.at == v.restored_from; });
+      auto from
+          = std::find_if(out.begin(), out.end(), [&](auto& o) { return o.at == v.restored_from; });
       if (from == out.end())
         continue;
       v.cid = from->cid;
@@ -272,8 +274,7 @@ struct judgement {
   std::set<std::pair<stamp, node_id>> lost_moves; // folded before their dir was made (anew)
 
   bool counts(const bundle& b) const {
-    if (auto c = cuts.find(b.rid);
-        c != cuts.end() && b.seq > c->second && !is(mutant::cut_ignored))
+    if (auto c = cuts.find(b.rid); c != cuts.end() && b.seq > c->second && !is(mutant::cut_ignored))
       return false;
     if (is(mutant::lying_clock_believed))
       return true;
@@ -290,7 +291,10 @@ void judge_checkpoint(judgement& j, const op_checkpoint& c, const std::vector<bu
       it->second = std::min(it->second, seq);
     }
   auto s = collect(
-      sorted, [&](const bundle& b) { return in(c.covered, {b.rid, b.seq}) && j.counts(b); },
+      sorted,
+      [&](const bundle& b) {
+        return in(c.covered, {b.rid, b.seq}) && j.counts(b);
+      },
       j.purged, j.forgotten);
   uint64_t days = 90;
   if (auto p = s.policy.find("trash_days"); p != s.policy.end() && !p->second.empty())
@@ -362,7 +366,7 @@ struct tree {
   void replay() {
     if (!is(mutant::dir_moves_as_they_come))
       std::stable_sort(s.log.begin(), s.log.end(), [](auto& a, auto& b) {
-        return is(mutant::tie_break_dropped) ? a.at.hlc < b.at.hlc : a.at < b.at;
+        return is(mutant::tie_break_dropped) ? other_way(a.at, b.at) : a.at < b.at;
       });
     for (const auto& m : s.log) {
       bool fits = made(m.node);
@@ -383,8 +387,8 @@ struct tree {
     const auto& n = s.nodes.at(id);
     position best{n.born, n.first_parent, n.first_name, {}};
     for (const auto& p : n.moves)
-      if (is(mutant::first_move_wins) ? best.at == n.born || p.at < best.at
-          : is(mutant::tie_break_dropped) ? p.at.hlc >= best.at.hlc
+      if (is(mutant::first_move_wins)     ? best.at == n.born || p.at < best.at
+          : is(mutant::tie_break_dropped) ? other_way(best.at, p.at)
                                           : p.at > best.at)
         best = p;
     return {best.at, best.parent, best.name};
@@ -448,7 +452,8 @@ std::string slot_line(const tree& t, std::vector<node_id> members) {
         bool seen = false;
         for (size_t k = i + 1; k-- > 0 && versions[k].cid == versions[i].cid;)
           seen |= versions[k].at == next.base;
-        lost = is(mutant::always_overtaken) ? judged : judged && !seen && !is(mutant::never_overtaken);
+        lost = is(mutant::always_overtaken) ? judged
+                                            : judged && !seen && !is(mutant::never_overtaken);
       }
       history.push_back({versions[i], lost, false});
     }
@@ -485,12 +490,13 @@ view view_of(const model& m) {
     if (is(mutant::dir_moves_as_they_come))
       return std::tuple(a.rid, a.seq) < std::tuple(b.rid, b.seq);
     return is(mutant::tie_break_dropped)
-               ? a.hlc < b.hlc
+               ? std::tuple(a.hlc, b.rid, a.seq) < std::tuple(b.hlc, a.rid, b.seq)
                : std::tuple(a.hlc, a.rid, a.seq) < std::tuple(b.hlc, b.rid, b.seq);
   });
   auto j = judge(m, sorted);
   tree t;
-  t.s = collect(sorted, [&](const bundle& b) { return j.counts(b); }, j.purged, j.forgotten);
+  t.s = collect(
+      sorted, [&](const bundle& b) { return j.counts(b); }, j.purged, j.forgotten);
   std::erase_if(t.s.log, [&](const dir_move& x) { return j.lost_moves.contains({x.at, x.node}); });
   t.replay();
   std::set<node_id> shown{root_node_id()};
@@ -535,7 +541,8 @@ view view_of(const model& m) {
   for (auto& [path, ids] : slots) {
     auto where = path;
     auto smallest = *std::min_element(ids.begin(), ids.end());
-    for (size_t digits = 6; groups.contains(path) && (where == path || slots.contains(where) || groups.contains(where));
+    for (size_t digits = 6; groups.contains(path)
+                            && (where == path || slots.contains(where) || groups.contains(where));
          digits += 2)
       where = path + "~" + tail(smallest, digits);
     if (is(mutant::folder_gives_way) && where != path)

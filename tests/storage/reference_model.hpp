@@ -52,8 +52,8 @@ enum class mutant : uint8_t {
 };
 
 struct model {
-  std::vector<bundle> bundles;            // any order
-  std::map<replica_id, uint64_t> cuts;    // by the roster
+  std::vector<bundle> bundles;         // any order
+  std::map<replica_id, uint64_t> cuts; // by the roster
   mutant wrong = mutant::none;
 };
 

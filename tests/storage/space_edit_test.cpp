@@ -108,7 +108,8 @@ CAF_TEST(one_replica_alone_is_a_plain_tree) {
       one.act([&](space_edit& edit) {
         switch (random() % 5) {
         case 0:
-          here = edit.make_file(one.lid(dir), name, node_kind::file, {}, content(step)).index() == 0;
+          here
+              = edit.make_file(one.lid(dir), name, node_kind::file, {}, content(step)).index() == 0;
           there = plain.add(dir, name, step);
           break;
         case 1:
@@ -186,9 +187,12 @@ CAF_TEST(refuses_what_is_no_tree) {
   one.act([&](space_edit& edit) {
     auto dir = std::get<0>(edit.make_dir(root_lid, "d")).lid;
     auto file = std::get<0>(edit.make_file(root_lid, "f", node_kind::file, {}, content(1))).lid;
-    CAF_CHECK(is(edit.make_file(root_lid, "f", node_kind::file, {}, content(2)), edit_refusal::name_taken));
-    CAF_CHECK(is(edit.make_file(file, "x", node_kind::file, {}, content(2)), edit_refusal::not_a_dir));
-    CAF_CHECK(is(edit.make_file(99, "x", node_kind::file, {}, content(2)), edit_refusal::no_such_node));
+    CAF_CHECK(is(edit.make_file(root_lid, "f", node_kind::file, {}, content(2)),
+                 edit_refusal::name_taken));
+    CAF_CHECK(
+        is(edit.make_file(file, "x", node_kind::file, {}, content(2)), edit_refusal::not_a_dir));
+    CAF_CHECK(
+        is(edit.make_file(99, "x", node_kind::file, {}, content(2)), edit_refusal::no_such_node));
     for (auto name : {"", ".", "..", "a/b"})
       CAF_CHECK(is(edit.make_dir(root_lid, name), edit_refusal::bad_name));
     CAF_CHECK(is(edit.make_dir(root_lid, "f"), edit_refusal::name_taken));
@@ -248,7 +252,9 @@ CAF_TEST(rewind_brings_back_names_contents_and_the_deleted) {
     one.act([&](space_edit& edit) { edit.move(one.lid("d"), one.lid("e"), "d"); }); // inside out
     one.act([&](space_edit& edit) { edit.edit(one.lid("e/f"), {}, {}, content(3)); });
     one.act([&](space_edit& edit) { edit.remove(one.lid("g")); });
-    one.act([&](space_edit& edit) { edit.make_file(root_lid, "new", node_kind::file, {}, content(4)); });
+    one.act([&](space_edit& edit) {
+      edit.make_file(root_lid, "new", node_kind::file, {}, content(4));
+    });
     one.act([&](space_edit& edit) { CAF_CHECK(edit.rewind(root_lid, time, newer) > 0); });
     auto now = tree_of(one.rows);
     if (!newer)

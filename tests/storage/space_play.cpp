@@ -13,8 +13,9 @@ std::string text(const stamp& s) {
   return std::to_string(s.hlc) + "." + std::to_string(s.rid) + "." + std::to_string(s.idx);
 }
 std::string text(const operation& op) {
-  static constexpr const char* names[] = {"file", "dir", "adopt", "edit", "meta", "move",
-                                          "delete", "restore", "graft", "checkpoint", "policy"};
+  static constexpr const char* names[]
+      = {"file",   "dir",     "adopt", "edit",       "meta",  "move",
+         "delete", "restore", "graft", "checkpoint", "policy"};
   std::string out = names[op.index()];
   auto id = [&](const node_id& n) { out += " " + n.to_string(); };
   if (const auto* f = std::get_if<op_make_file>(&op)) {
@@ -85,11 +86,12 @@ void replica_at_play::each(replica_id author, uint64_t from, uint64_t to,
 
 world::world(uint64_t seed, play_options options) : random_(seed), options_(options) {
   peers_.resize(options.replicas);
+  coarse_ = options.steps > 0 && pick(5) == 0;
   for (size_t i = 0; i < peers_.size(); ++i) {
     auto& peer = peers_[i];
     peer.rid = static_cast<replica_id>(i + 1);
     peer.home = this;
-    peer.skew_ms = static_cast<int64_t>(pick(7)) - 3;
+    peer.skew_ms = coarse_ ? 0 : static_cast<int64_t>(pick(7)) - 3;
   }
 }
 
@@ -240,7 +242,8 @@ reference::view world::expected_of_all() {
 std::string world::ops_text() const {
   std::string out;
   for (const auto& b : bundles_) {
-    out += "bundle " + std::to_string(b.rid) + "." + std::to_string(b.seq) + " hlc " + std::to_string(b.hlc) + " ctx";
+    out += "bundle " + std::to_string(b.rid) + "." + std::to_string(b.seq) + " hlc "
+           + std::to_string(b.hlc) + " ctx";
     for (const auto& d : b.context_delta)
       out += " " + std::to_string(d.rid) + "." + std::to_string(d.seq);
     for (size_t i = 0; i < b.ops.size(); ++i)
@@ -259,7 +262,8 @@ std::string world::check(size_t n, bool everything) {
     if (!have.contains(path))
       out += "\nreplica " + std::to_string(n + 1) + " lacks " + path + ": " + line;
     else if (have[path] != line)
-      out += "\nreplica " + std::to_string(n + 1) + " at " + path + "\n has " + have[path] + "\n not " + line;
+      out += "\nreplica " + std::to_string(n + 1) + " at " + path + "\n has " + have[path]
+             + "\n not " + line;
   for (const auto& [path, line] : have)
     if (!want.contains(path))
       out += "\nreplica " + std::to_string(n + 1) + " has too much: " + path + ": " + line;
@@ -285,11 +289,15 @@ bool world::random_intent(space_edit& edit, space_rows& rows) {
   node_meta meta;
   meta.mtime_ns = pick(5);
   meta.executable = chance(10);
-  auto fresh = [&] { return content(chance(15) && content_count > 0 ? content_count : ++content_count); };
+  auto fresh
+      = [&] { return content(chance(15) && content_count > 0 ? content_count : ++content_count); };
   auto file = [&]() -> const shown_entry& { return files[pick(files.size())]; };
   auto k = pick(100);
   if (k < 22)
-    return edit.make_file(dir, name, chance(10) ? node_kind::symlink : node_kind::file, meta, fresh()).index() == 0;
+    return edit.make_file(dir, name, chance(10) ? node_kind::symlink : node_kind::file, meta,
+                          fresh())
+               .index()
+           == 0;
   if (k < 40 && !files.empty()) {
     auto target = file();
     auto versions = rows.versions(target.owner);
@@ -333,7 +341,7 @@ void world::random_intents(size_t n) {
 }
 
 void world::step() {
-  now_ms_ += pick(3);
+  now_ms_ += coarse_ ? 0 : pick(3);
   auto n = pick(peers_.size());
   auto& peer = peers_[n];
   if (options_.checkpoints) {
@@ -343,7 +351,8 @@ void world::step() {
     if (chance(10)) {
       std::vector<size_t> active;
       for (size_t i = 0; i < peers_.size(); ++i)
-        if (i == 0 || (!peers_[i].retired && !(options_.cuts && i + 1 == peers_.size() && chance(10))))
+        if (i == 0
+            || (!peers_[i].retired && !(options_.cuts && i + 1 == peers_.size() && chance(10))))
           active.push_back(i);
       checkpoint(0, active);
     }

@@ -36,7 +36,7 @@ struct replica_at_play final : bundle_source {
   int64_t skew_ms = 0;
   bool retired = false; // cut: signs nothing any more
   version_vector last_context;
-  std::vector<size_t> inbox; // indices of bundles not delivered yet
+  std::vector<size_t> inbox;                           // indices of bundles not delivered yet
   std::vector<std::pair<replica_id, uint64_t>> roster; // cuts not heard of yet
   world* home = nullptr;
 
@@ -86,6 +86,7 @@ private:
 
   std::mt19937_64 random_;
   play_options options_;
+  bool coarse_ = false; // clocks that stand still: equal stamps but for the replica
   uint64_t now_ms_ = 1'000'000'000'000;
   std::vector<replica_at_play> peers_;
   std::vector<bundle> bundles_;

@@ -1,7 +1,6 @@
 // What replicas at play show, in the words of the reference, and whether their rows keep their promises.
-#include "tests/storage/space_play.hpp"
-
 #include "storage/state_root.hpp"
+#include "tests/storage/space_play.hpp"
 
 #include <algorithm>
 
@@ -31,7 +30,8 @@ std::string line_of(space_rows& rows, space_tree& tree, const shown_entry& entry
   out += " " + entry.cid.to_string().substr(0, 12) + " " + text(entry.meta);
   for (const auto& h : tree.history(entry.lid))
     out += "\n  " + text(h.vid) + " " + h.cid.to_string().substr(0, 12)
-           + ((h.flags & version_overtaken) != 0 ? " overtaken" : "") + (h.current ? " current" : "");
+           + ((h.flags & version_overtaken) != 0 ? " overtaken" : "")
+           + (h.current ? " current" : "");
   return out;
 }
 

@@ -72,7 +72,8 @@ CAF_TEST(prints_the_token_alone_on_the_last_line) {
   CAF_CHECK(told.out.ends_with("\nH1.abc\n"));
   CAF_CHECK(has(told.out, "12345678"));
   auto as_json = run({"invite", "--json"});
-  CAF_CHECK_EQUAL(json::parse(as_json.out)["token"], "H1.abc");
+  auto parsed = json::parse(as_json.out);
+  CAF_CHECK_EQUAL(parsed["token"], "H1.abc");
 }
 
 CAF_TEST(tells_failures_with_the_next_step_and_their_exit_codes) {

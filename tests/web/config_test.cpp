@@ -282,6 +282,31 @@ CAF_TEST(needs_neither_key_nor_nextcloud_beside_the_development_authority) {
   CAF_CHECK(any_has(loaded.warnings, "DEVELOPMENT AUTHORITY"));
 }
 
+CAF_TEST(an_entry_node_needs_neither_key_nor_nextcloud) {
+  set("HARP_PROXY_ENTRY", "true");
+  set("HARP_LISTEN_EXAPPS", "127.0.0.1:0");
+  file("harp.toml", "[proxy]\ntrusted_proxy_ips = \"10.0.0.0/8\"\ntimeout_server = \"20s\"\n");
+  auto loaded = load();
+  CAF_CHECK_EQUAL(joined(loaded.errors), "");
+  CAF_CHECK(loaded.value.proxy_entry);
+  CAF_CHECK(!loaded.value.proxy_enabled);
+  CAF_CHECK_EQUAL(loaded.value.exapps_address.at(0).to_string(), "127.0.0.1:0");
+  auto also = [this](const char* name, const char* text) {
+    auto with = sources;
+    with.environment[name] = text;
+    return load_config(with);
+  };
+  CAF_CHECK_EQUAL(joined(also("HARP_IMAGE", "1").errors), "");
+  // whatever only the proxy plane heeds, and every HP_* name, still asks for both
+  for (auto [name, text] : {std::pair{"HP_EXAPPS_ADDRESS", "127.0.0.1:0"}, {"HARP_LISTEN_FRP", "127.0.0.1:0"}}) {
+    auto proxy = also(name, text);
+    CAF_CHECK(proxy.value.proxy_enabled);
+    CAF_CHECK_EQUAL(proxy.errors.size(), 2u); // no key, no Nextcloud
+  }
+  set("HARP_PROXY_ENTRY", "false");
+  CAF_CHECK(load().value.proxy_enabled); // HARP_LISTEN_EXAPPS alone opens the proxy plane, as before
+}
+
 CAF_TEST(says_what_to_do_when_key_or_nextcloud_is_missing) {
   set("HP_EXAPPS_ADDRESS", "127.0.0.1:0");
   auto loaded = load();
