@@ -1,8 +1,6 @@
 // The fold over roster entries, and the judgement of bundles by it.
 #include "storage/roster.hpp"
 
-#include "storage/digest.hpp"
-
 #include <algorithm>
 
 namespace harp {
@@ -49,8 +47,9 @@ std::optional<std::string> roster::append_link(sealed_entry sealed) {
 
 std::optional<std::string> roster::take_lease(const sealed_entry& sealed) {
   const auto& entry = sealed.entry;
-  // A lease of an older version is still a sign of the governor's life: copies must not depend on when it came.
-  if (entry.version > version() || entry.previous != hash_at(entry.version))
+  if (entry.version < version())
+    return std::nullopt; // of an older roster: nothing it could tell
+  if (entry.version > version() || entry.previous != head_)
     return "lease for roster version " + std::to_string(entry.version) + ", which is not here";
   if (!verify_signature(governor_, sealed.hash, sealed.sig))
     return "lease that is not signed by the governor of this space";
@@ -163,8 +162,6 @@ std::optional<std::string> roster::apply(const roster_entry&, const roster_rotat
   if (!is_rotation_proof(space_, change))
     return "the new governor key does not prove that somebody holds it";
   governor_ = change.key;
-  leased_until_ = 0; // the old key vouches for nothing any more
-  lease_raw_.clear();
   return std::nullopt;
 }
 

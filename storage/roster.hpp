@@ -112,7 +112,6 @@ private:
 
   std::optional<std::string> append_link(sealed_entry sealed);
   std::optional<std::string> take_lease(const sealed_entry& sealed);
-  [[nodiscard]] digest256 hash_at(uint64_t version) const;
   std::optional<std::string> fold(const roster_entry& entry);
   std::optional<std::string> apply(const roster_entry& entry, const roster_add_device& change);
   std::optional<std::string> apply(const roster_entry& entry, const roster_rename& change);
