@@ -33,19 +33,14 @@ void report(const std::string& line) {
 } // namespace
 
 std::string checkout() {
-  // tests/e2e/place.cpp, as the compiler was told it
-  return fs::absolute(fs::path{__FILE__}).parent_path().parent_path().parent_path().string();
+  return HARP_SOURCE_DIR;
 }
 
 std::string harp_program() {
   std::string given = variable("HARP_BIN");
   if (!given.empty())
     return given;
-#ifdef HARP_BINARY_DIR
   return HARP_BINARY_DIR "/harp";
-#else
-  return checkout() + "/build/release/harp";
-#endif
 }
 
 std::string sample_program() {

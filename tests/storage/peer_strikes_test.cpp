@@ -17,7 +17,7 @@ CAF_TEST(bans_at_the_third_strike_within_ten_minutes) {
   const uint64_t until = strike_window_ms - 1 + content_ban_ms;
   const auto told = tested.banned_until_ms(strike_window_ms, 1);
   CAF_REQUIRE(told);
-  CAF_CHECK_EQUAL(*told, until);
+  CAF_CHECK_EQUAL(told.value_or(0), until);
   CAF_CHECK(tested.is_banned(until - 1, 1));
   CAF_CHECK(!tested.is_banned(until, 1));
 }
@@ -35,7 +35,7 @@ CAF_TEST(strikes_during_a_ban_do_not_lengthen_it) {
   CAF_CHECK(!tested.strike(1'000, 1));
   const auto told = tested.banned_until_ms(1'000, 1);
   CAF_REQUIRE(told);
-  CAF_CHECK_EQUAL(*told, content_ban_ms);
+  CAF_CHECK_EQUAL(told.value_or(0), content_ban_ms);
 }
 
 CAF_TEST(forgets_the_oldest_but_not_the_banned) {
