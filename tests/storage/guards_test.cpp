@@ -59,7 +59,7 @@ CAF_TEST(failed_actions_come_back_later_and_later) {
   CAF_CHECK(!b.waiting(0, 2));
   for (int i = 0; i < 20; ++i)
     b.failed(0, 1);
-  CAF_CHECK_EQUAL(b.next_ms().value(), action_retry_ms_max);
+  CAF_CHECK_EQUAL(b.next_ms().value_or(-1), action_retry_ms_max);
   b.worked(1);
   CAF_CHECK(!b.waiting(0, 1));
 }

@@ -155,7 +155,7 @@ CAF_TEST(create_and_delete_of_one_node_never_share_a_bundle) {
   CAF_REQUIRE_EQUAL(drafts.size(), 2u);
   CAF_CHECK_EQUAL(drafts[1].id.seq, 2u);
   CAF_CHECK(drafts[1].hlc > drafts[0].hlc);
-  CAF_CHECK_EQUAL(one.rows.replica(1)->seq, 2u);
+  CAF_CHECK_EQUAL(one.rows.replica(1).value_or(replica_row{}).seq, 2u);
   CAF_CHECK(space_tree(one.rows).resolve("a")->entry.cid == content(2).cid);
 }
 
