@@ -8,6 +8,7 @@ namespace harp {
 namespace {
 
 constexpr uint64_t move_gain_ms = 50; // a move must save at least this and half of the time
+constexpr int64_t move_debt_bytes_max = 2ll << 20; // came in vain and is not earned back yet
 constexpr uint8_t moves_max
     = 3; // of one chunk, so that two wrong estimates do not toss it to and fro
 constexpr uint64_t quiet_ms
@@ -74,7 +75,7 @@ bool picker::is_next(const peer_state& peer, const flight& what) {
 
 /// Chunks asked of a peer that others have by now make room for chunks only this peer has: what it sends is worth most then.
 void picker::swap_for_rare(uint64_t now_ms, peer_entry& peer) {
-  if (peers_up_ < 2 || open_.empty() || hedge_bytes_ <= 0)
+  if (peers_up_ < 2 || open_.empty())
     return;
   size_t swapped = 0;
   for (auto id : flights_.requests_of(peer.first))
@@ -165,8 +166,8 @@ std::vector<picker::late_piece> picker::late_at(uint64_t now_ms, const peer_entr
         return out;
       const uint64_t here = window.expected_ms(window.outstanding() + bytes, what->bytes);
       const uint64_t there = remaining_ms(now_ms, *what);
-      // A cancelled chunk may be on its way already: what comes in vain has to be affordable.
-      const bool paid = hedge_bytes_ > 0;
+      // A cancelled chunk may be on its way already; stopping all moves would leave the last chunks with the slowest.
+      const bool paid = hedge_bytes_ > -move_debt_bytes_max;
       const bool move
           = paid && what->got == 0 && what->moves < moves_max && there > 2 * here + move_gain_ms;
       const bool copy = !move && hedge_bytes_ > static_cast<int64_t>(what->bytes)
