@@ -23,10 +23,6 @@ namespace {
 
 constexpr size_t request_id_bytes = 8;
 
-bool serves_others(member_role role) {
-  return role == member_role::keeper || role == member_role::admin;
-}
-
 /// The one place of an app in `of`, or null.
 const std::pair<std::string, uint16_t>* announced(const hot_nodes::entry& of,
                                                   const std::string& app_id) {

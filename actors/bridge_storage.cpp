@@ -27,10 +27,6 @@ web::call_answer answered(const call_result& result) {
   return out;
 }
 
-bool keeps_for_others(member_role role) {
-  return role == member_role::keeper || role == member_role::admin;
-}
-
 } // namespace
 
 bridge_storage::bridge_storage(bridge& seam, bridge_apps& apps, const web::config& settings, bool alone)
@@ -93,17 +89,35 @@ std::string bridge_storage::inside::start_cluster() {
   wanted.cluster = conf.cluster;
   wanted.governor = conf.governor;
   wanted.known_addresses = conf.addresses;
+  wanted.remembered = conf.members;
   wanted.device = device;
   wanted.port = links.get();
   wanted.spaces = [this] { return handles(); };
   wanted.ensure = [this](node_store& all) { ensure_spaces(all); };
   wanted.nodes = nodes;
   wanted.governs = governor != nullptr;
-  auto listen = listen_addresses(conf);
   cluster = seam.system().spawn(harp::cluster, plane, std::move(wanted));
   links->use(cluster, [this] { return handles(); });
-  auto why = links->listen(listen, settings.lan_discovery);
-  return why;
+  return listen_again(listen_addresses(conf), conf);
+}
+
+/// A port that was left to the system stays the same over restarts while it is free, since others know it.
+std::string bridge_storage::inside::listen_again(const std::vector<web::bind_address>& where, const node_conf& conf) {
+  bool any = where.size() == 1 && where[0].port == 0;
+  auto before = web::parse_bind(conf.listened);
+  if (any && before.value && before.value->host == where[0].host && links->listen({*before.value}, settings.lan_discovery).empty())
+    return {};
+  if (auto why = links->listen(where, settings.lan_discovery); !why.empty())
+    return why;
+  if (!any)
+    return {};
+  caf::anon_send(plane->store, make_store_job([listened = links->listening().front()](node_store& all) {
+    auto fresh = *all.conf();
+    fresh.listened = listened;
+    if (auto trouble = all.save_conf(std::move(fresh)))
+      net::log(log_level::warn, "HARP-L013", "link", "the port for nodes was not kept", {{"cause", *trouble}, {"next", "free some space, or name a port with `harp init --listen`"}});
+  }));
+  return {};
 }
 
 /// ExApps of this node are told to others and reached by them, and theirs by us.
@@ -150,7 +164,7 @@ void bridge_storage::inside::spawn_space(node_store& all, const std::shared_ptr<
   auto id = rows->id();
   auto members = rows->members();
   auto cluster_role = all.cluster()->members()->role_of(plane->self);
-  bool keeper = keeps_for_others(cluster_role) || keeps_for_others(members->role_of(plane->self));
+  bool keeper = serves_others(cluster_role) || serves_others(members->role_of(plane->self));
   space_settings wanted;
   wanted.id = id;
   wanted.rules = members;
@@ -198,7 +212,7 @@ folder_actor bridge_storage::inside::spawn_folder(node_store& all, const held_sp
   wanted.mode = held.mode;
   wanted.rows = all.share(held.id);
   wanted.content = content_of(held.id);
-  wanted.keeper = keeps_for_others(all.cluster()->members()->role_of(plane->self)) || keeps_for_others(members->role_of(plane->self));
+  wanted.keeper = serves_others(all.cluster()->members()->role_of(plane->self)) || serves_others(members->role_of(plane->self));
   wanted.space = now[held.id].space;
   wanted.swarm = now[held.id].swarm;
   wanted.alert = [this, id = held.id](notice_code code, local_id node, std::string words) { notice(id, code, node, std::move(words)); };

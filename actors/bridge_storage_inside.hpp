@@ -52,6 +52,7 @@ struct bridge_storage::inside {
   void rosters_changed();
   void notice(const space_id& id, notice_code code, local_id node, std::string words);
   [[nodiscard]] std::vector<web::bind_address> listen_addresses(const node_conf& conf) const;
+  std::string listen_again(const std::vector<web::bind_address>& where, const node_conf& conf);
   void connect_apps(const space_id& cluster_space);
 
   /// Runs `work(node_store&) -> T` on the store; words when the disk failed.

@@ -43,10 +43,16 @@ public:
   virtual void recheck_app(const device_key& from, const std::string& app_id, bool gone) = 0;
 };
 
+/// What a node may do for others is its role in the cluster space.
+inline bool serves_others(member_role role) {
+  return role == member_role::keeper || role == member_role::admin;
+}
+
 struct cluster_settings {
   space_id cluster;
   device_key governor;                       // public key
   std::vector<std::string> known_addresses;  // of the governor's node, from the invite
+  std::map<device_key, std::vector<std::string>> remembered; // where members were before this start
   std::shared_ptr<const signing_key> device;
   cluster_port* port = nullptr;
   /// The actors of every space, to be told about members.
@@ -95,6 +101,7 @@ private:
   void tell_members();
   void dial_missing(uint64_t now_ms);
   void dial(const device_key& device, uint64_t now_ms);
+  void remember(const node_record& record);
   void publish_own(uint64_t now_ms);
   void publish_nodes();
   void renew_lease(uint64_t now_ms);

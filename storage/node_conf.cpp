@@ -22,7 +22,8 @@ std::optional<node_conf> from_json(const json& in) {
   node_conf out;
   auto cluster = space_id::parse(in.value("cluster", ""));
   auto governor = device_key::parse(in.value("governor", ""));
-  if (!cluster || !governor || !in.contains("spaces") || !in["spaces"].is_array() || in["spaces"].size() > held_spaces_max)
+  if (!cluster || !governor || !in.contains("spaces") || !in["spaces"].is_array()
+      || in["spaces"].size() > held_spaces_max)
     return std::nullopt;
   out.cluster = *cluster;
   out.governor = *governor;
@@ -30,6 +31,10 @@ std::optional<node_conf> from_json(const json& in) {
   out.listen = in.value("listen", "");
   for (const auto& address : in.value("addresses", json::array()))
     out.addresses.push_back(address.get<std::string>());
+  out.listened = in.value("listened", "");
+  for (const auto& row : in.value("members", json::array()))
+    if (auto device = device_key::parse(row.value("device", "")))
+      out.remember(*device, row.value("addresses", std::vector<std::string>{}));
   for (const auto& row : in["spaces"]) {
     auto id = space_id::parse(row.value("id", ""));
     auto mode = parse_keep_mode(row.value("mode", ""));
@@ -44,12 +49,12 @@ std::optional<node_conf> from_json(const json& in) {
 
 std::string_view to_string(keep_mode mode) {
   switch (mode) {
-    case keep_mode::full:
-      return "full";
-    case keep_mode::online_only:
-      return "online-only";
-    case keep_mode::ignore:
-      return "ignore";
+  case keep_mode::full:
+    return "full";
+  case keep_mode::online_only:
+    return "online-only";
+  case keep_mode::ignore:
+    return "ignore";
   }
   return "full";
 }
@@ -68,10 +73,23 @@ const held_space* node_conf::find(const space_id& id) const {
   return nullptr;
 }
 
+bool node_conf::remember(const device_key& member, std::vector<std::string> where) {
+  if (where.size() > remembered_addresses_max)
+    where.resize(remembered_addresses_max);
+  auto known = members.find(member);
+  if (where.empty() || (known == members.end() && members.size() >= remembered_members_max)
+      || (known != members.end() && known->second == where))
+    return false;
+  members[member] = std::move(where);
+  return true;
+}
+
 std::variant<std::optional<node_conf>, std::string> node_conf::load(const std::string& path) {
   std::ifstream in{path, std::ios::binary};
   if (!in)
-    return errno == ENOENT ? std::variant<std::optional<node_conf>, std::string>{std::optional<node_conf>{}} : words(path);
+    return errno == ENOENT
+               ? std::variant<std::optional<node_conf>, std::string>{std::optional<node_conf>{}}
+               : words(path);
   std::string text(node_conf_bytes_max, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(in.gcount()));
@@ -83,15 +101,27 @@ std::variant<std::optional<node_conf>, std::string> node_conf::load(const std::s
   } catch (const json::exception&) { // a field of another type
   }
   if (!out)
-    return path + " is damaged; restore it from a backup, or remove the state directory and join again";
+    return path
+           + " is damaged; restore it from a backup, or remove the state directory and join again";
   return out;
 }
 
 std::optional<std::string> node_conf::save(const std::string& path) const {
   json list = json::array();
   for (const auto& space : spaces)
-    list.push_back({{"id", space.id.to_string()}, {"dir", space.dir}, {"mode", to_string(space.mode)}});
-  json out{{"cluster", cluster.to_string()}, {"governor", governor.to_string()}, {"name", name}, {"listen", listen}, {"addresses", addresses}, {"spaces", list}};
+    list.push_back(
+        {{"id", space.id.to_string()}, {"dir", space.dir}, {"mode", to_string(space.mode)}});
+  json known = json::array();
+  for (const auto& [device, where] : members)
+    known.push_back({{"device", device.to_string()}, {"addresses", where}});
+  json out{{"cluster", cluster.to_string()},
+           {"governor", governor.to_string()},
+           {"name", name},
+           {"listen", listen},
+           {"listened", listened},
+           {"addresses", addresses},
+           {"members", known},
+           {"spaces", list}};
   return replace_file(path, out.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
@@ -116,7 +146,8 @@ std::optional<std::string> replace_file(const std::string& path, std::string_vie
     return trouble;
   }
   auto slash = path.rfind('/');
-  int dir = ::open(slash == path.npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int dir = ::open(slash == path.npos ? "." : path.substr(0, slash + 1).c_str(),
+                   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir >= 0) {
     ::fsync(dir);
     ::close(dir);

@@ -3,6 +3,7 @@
 
 #include "storage/types.hpp"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -11,6 +12,8 @@
 namespace harp {
 
 inline constexpr size_t held_spaces_max = 4096;
+inline constexpr size_t remembered_members_max = 1024;
+inline constexpr size_t remembered_addresses_max = 4; // of one member
 inline constexpr size_t node_conf_bytes_max = 4u << 20;
 
 /// What this device keeps of a space (storage.md 7.4).
@@ -27,15 +30,19 @@ struct held_space {
 };
 
 struct node_conf {
-  space_id cluster;                   // the cluster space
-  device_key governor;                // public key that signs rosters
-  std::string name;                   // of this device
-  std::string listen;                 // HOST:PORT as given to init or join; empty: the default
-  std::vector<std::string> addresses; // where the governor was reached at join
+  space_id cluster;     // the cluster space
+  device_key governor;  // public key that signs rosters
+  std::string name;     // of this device
+  std::string listen;   // HOST:PORT as given to init or join; empty: the default
+  std::string listened; // where it listened when the port was left to the system; tried first again
+  std::vector<std::string> addresses;                     // where the governor was reached at join
+  std::map<device_key, std::vector<std::string>> members; // where members last said they are
   std::vector<held_space> spaces;
   bool operator==(const node_conf&) const = default;
 
   [[nodiscard]] const held_space* find(const space_id& id) const;
+  /// Notes where a member is, within the limits above. False when nothing changed.
+  bool remember(const device_key& member, std::vector<std::string> where);
   /// Reads `path`. Nothing when there is no such file; words when it is damaged.
   static std::variant<std::optional<node_conf>, std::string> load(const std::string& path);
   /// Replaces `path` by rename, durable when this returns nothing, else what went wrong.

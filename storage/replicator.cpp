@@ -47,8 +47,10 @@ replicator_effects replicator::head(uint64_t now_ms, const device_key& peer,
   auto* p = find(peer);
   if (p == nullptr)
     return {};
-  if (m.complete)
+  if (m.complete) {
     p->there.clear();
+    retell(*p, m);
+  }
   for (const auto& [rid, seq] : m.vv)
     p->there[rid] = seq;
   std::erase_if(p->there, [](const auto& entry) { return entry.second == 0; });

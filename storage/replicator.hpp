@@ -190,6 +190,7 @@ private:
   void send(const device_key& to, peer_message message);
   void tell_heads(uint64_t now_ms);
   void tell_head(uint64_t now_ms, const device_key& to, peer_state& p, bool with_root);
+  void retell(peer_state& p, const head_message& m);
   void tell_roster(const device_key& to, peer_state& p);
   void ask(uint64_t now_ms);
   void ask_for(replica_id rid, const std::vector<device_key>& who,

@@ -62,6 +62,21 @@ void replicator::tell_head(uint64_t now_ms, const device_key& to, peer_state& p,
   send(to, std::move(m));
 }
 
+/// A complete Head (a new link, an actor that has just started) tells what the peer did not hear of ours: it is told again.
+void replicator::retell(peer_state& p, const head_message& m) {
+  auto heard = [&](replica_id rid) {
+    auto found = m.vv.find(rid);
+    return found == m.vv.end() ? 0 : found->second;
+  };
+  bool missed = m.roster_version > rules_->version(); // it sends entries to those whose version it knows
+  for (auto& [rid, seq] : p.told) {
+    missed |= heard(rid) < seq;
+    seq = std::min(seq, heard(rid));
+  }
+  if (missed)
+    p.told_change = 0;
+}
+
 /// Entries the peer lacks, by what its Head said; it asks on with its next Head.
 void replicator::tell_roster(const device_key& to, peer_state& p) {
   bool lacks

@@ -26,6 +26,21 @@ namespace fs = std::filesystem;
     CAF_CHECK(held); \
   } while (false)
 
+namespace {
+
+/// Without what each node knows for itself: where the content is, which line is settled there.
+nlohmann::json shared_history(const storage_node& node, const std::string& path) {
+  auto told = node.json({"history", path});
+  if (told.is_object() && told["versions"].is_array())
+    for (auto& version : told["versions"]) {
+      version.erase("restorable");
+      version.erase("settled");
+    }
+  return told;
+}
+
+} // namespace
+
 CAF_TEST(a_folder_is_the_same_on_three_nodes) {
   storage_site site{3};
   CAF_REQUIRE(site.ready);
@@ -90,7 +105,7 @@ CAF_TEST(offline_edits_merge_into_one_history) {
       overtaken += version.value("overtaken", false) ? 1 : 0;
     CAF_CHECK_EQUAL(overtaken, 1u);
     // the overtaken one can be had back, and the same is said everywhere
-    CAF_CHECK(history == site[0].json({"history", "work:plan.txt"}));
+    CAF_CHECK(shared_history(*node, "work:plan.txt") == shared_history(site[0], "work:plan.txt"));
   }
   auto history = site[0].json({"history", "work:plan.txt"});
   std::string lost;

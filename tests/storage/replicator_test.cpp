@@ -182,6 +182,26 @@ CAF_TEST(heads_are_told_at_most_every_200_ms) {
   CAF_CHECK(sent<head_message>(l.core->tick(now + 2 * head_every_ms_min)).empty()); // nothing new
 }
 
+CAF_TEST(what_a_peer_missed_before_it_listened_is_told_again) {
+  lone l;
+  l.core->local(now, {l.next(1), l.next(1)}, good());
+  l.core->peer_up(now, l.peer(2));
+  auto heads = sent<head_message>(l.core->head(now + 10, l.peer(2), l.head({}))); // ours got lost
+  CAF_CHECK(heads.empty());
+  CAF_CHECK(l.core->due().value_or(0) <= now + head_every_ms_min);
+  heads = sent<head_message>(l.core->tick(now + head_every_ms_min));
+  CAF_REQUIRE_EQUAL(heads.size(), 1u);
+  CAF_CHECK(!heads[0].second.complete); // is not answered in turn
+  CAF_CHECK(heads[0].second.vv == (version_vector{{1, 2}}));
+  l.core->head(now + 300, l.peer(2), l.head({{1, 2}}));
+  CAF_CHECK(sent<head_message>(l.core->tick(now + 1'000)).empty()); // lacks nothing
+
+  auto newer = l.head({{1, 2}});
+  newer.roster_version = l.rules->version() + 1;
+  // so that it sends the roster
+  CAF_CHECK_EQUAL(sent<head_message>(l.core->head(now + 1'000, l.peer(2), newer)).size(), 1u);
+}
+
 CAF_TEST(own_bundles_are_pushed_at_once_to_those_who_have_the_one_before) {
   lone l;
   for (uint8_t p : {2, 3, 4})
