@@ -100,6 +100,8 @@ std::string engine_missing(engine_kind kind) {
                            "unshare", "nsenter", "ip", "ldd"})
     if (find_program(name).empty())
       return std::string{name} + " is not installed (Debian: docker.io, podman, iproute2)";
+  if (auto trial = run({"unshare", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "ip", "link", "set", "lo", "up"}); trial.status != 0)
+    return "no namespaces are allowed here: " + trial.output;
   return {};
 }
 

@@ -1,4 +1,4 @@
-// The main of every end-to-end test program: CAF's own, without its 30 s watchdog (ctest has the time limits).
+// The main of every test program: CAF's own, without its 30 s watchdog (ctest has the time limits).
 #define CAF_TEST_NO_MAIN
 #include <caf/test/unit_test_impl.hpp>
 

@@ -1,2 +1,0 @@
-// The main of this folder's test program.
-#include <caf/test/unit_test_impl.hpp>
