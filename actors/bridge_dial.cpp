@@ -87,6 +87,14 @@ void bridge_links::note_round_trip(const device_key& device, std::chrono::micros
     link->note_round_trip(sample);
 }
 
+std::vector<std::pair<device_key, std::chrono::microseconds>> bridge_links::round_trips() const {
+  std::lock_guard lock{mutex_};
+  std::vector<std::pair<device_key, std::chrono::microseconds>> out;
+  for (const auto& [device, open] : links_)
+    out.emplace_back(device, open.back()->srtt());
+  return out;
+}
+
 std::vector<std::string> bridge_links::own_addresses() {
   std::vector<std::string> out;
   for (const auto& text : listening()) {

@@ -68,6 +68,8 @@ public:
   void dial(const device_key& device, std::vector<std::string> addresses, std::vector<device_key> keepers, cluster_actor answer_to) override;
   void end_link(uint64_t link, std::string reason) override;
   void recheck_members() override;
+  /// Of every linked node, smoothed.
+  [[nodiscard]] std::vector<std::pair<device_key, std::chrono::microseconds>> round_trips() const;
   void note_round_trip(const device_key& device, std::chrono::microseconds sample) override;
   std::vector<std::string> own_addresses() override;
   std::vector<node_app> own_apps() override;

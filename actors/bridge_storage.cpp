@@ -98,6 +98,7 @@ std::string bridge_storage::inside::start_cluster() {
   wanted.governs = governor != nullptr;
   cluster = seam.system().spawn(harp::cluster, plane, std::move(wanted));
   links->use(cluster, [this] { return handles(); });
+  add_gauges(seam.numbers(), conf.cluster);
   return listen_again(listen_addresses(conf), conf);
 }
 
@@ -229,7 +230,14 @@ void bridge_storage::inside::rosters_changed() {
 void bridge_storage::inside::notice(const space_id& id, notice_code code, local_id node, std::string words) {
   auto now = plane->now_ms();
   caf::anon_send(plane->store, make_store_job([id, code, node, words, now](node_store& all) {
-    if (auto* found = all.find(id))
+    auto* found = all.find(id);
+    bool known = found == nullptr;
+    if (found != nullptr && code == notice_code::name_unfit) // it is found again by every start
+      found->read([&](const read_txn&, space_rows& rows) {
+        for (const auto& told : rows.notices(notices_max))
+          known = known || (told.code == code && told.node == node && told.arguments == std::vector<std::string>{words});
+      });
+    if (!known)
       found->write([&](write_txn&, space_rows& rows) { rows.put_notice({hlc_of_ms(now), code, node, {words}}); });
   }));
 }

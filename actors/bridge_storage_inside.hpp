@@ -54,6 +54,9 @@ struct bridge_storage::inside {
   [[nodiscard]] std::vector<web::bind_address> listen_addresses(const node_conf& conf) const;
   std::string listen_again(const std::vector<web::bind_address>& where, const node_conf& conf);
   void connect_apps(const space_id& cluster_space);
+  // bridge_storage_metrics.cpp
+  void add_gauges(net::metrics& into, const space_id& cluster_space);
+  [[nodiscard]] double notices_open() const;
 
   /// Runs `work(node_store&) -> T` on the store; words when the disk failed.
   template <class Work>

@@ -200,6 +200,7 @@ void folder_state::go() {
   lids_.clear();
   for (const auto& [lid, place] : waiting_)
     input.waiting.insert(lid);
+  input.unfit = unfit_;
   input.mode = settings_.mode;
   auto& guards = input.guards;
   guards.root_present = true;
@@ -350,6 +351,7 @@ void folder_state::recorded(folder_round& round, folder_settled& settled) {
   pending_ = round.plan.pending;
   dirty_left_ = settled.dirty_left;
   note_losses(round);
+  note_unsynced(round);
   if (round.scanned && !first_scan_done_) {
     first_scan_done_ = true;
     scanned_ms_ = plane_->now_ms();
@@ -360,8 +362,11 @@ void folder_state::recorded(folder_round& round, folder_settled& settled) {
     auto lid = lid_of(one.action);
     if (one.result.error.empty()) {
       backoff_.worked(lid);
+      failures_.erase(lid);
       continue;
     }
+    if (lid != 0 && failures_.size() < failures_max)
+      failures_[lid] = one.result.error;
     if (lid != 0)
       backoff_.failed(static_cast<int64_t>(plane_->now_ms()), lid);
     net::log(log_level::debug, "HARP-D004", "disk", "an action was not done", {{"cause", one.result.error}});

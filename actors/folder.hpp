@@ -25,6 +25,9 @@ inline constexpr std::chrono::hours folder_rescan_interval{24};  // storage.md 7
 inline constexpr std::chrono::minutes unwatched_rescan_interval{5};
 inline constexpr size_t folder_items_told_max = 100;
 inline constexpr size_t slices_max = 8;
+inline constexpr size_t failures_max = 1000;
+inline constexpr size_t unsynced_told_max = 1000;
+inline constexpr size_t unsynced_path_bytes_max = 600; // a notice holds 1 KiB
 
 struct folder_settings {
   space_id id;
@@ -64,6 +67,7 @@ private:
   void recorded(folder_round& round, folder_settled& settled);
   void want_contents(const std::vector<do_place>& places);
   void note_losses(const folder_round& round);
+  void note_unsynced(const folder_round& round);
   [[nodiscard]] bool may_write() const;
 
   folder_actor::pointer self_;
@@ -89,6 +93,9 @@ private:
   std::shared_ptr<incoming_guard> incoming_ = std::make_shared<incoming_guard>(); // G3, of others; a round's while it plans
   action_backoff backoff_;
   bool incoming_told_ = false;
+  unfit_versions unfit_;
+  std::set<std::string> unsynced_told_;
+  std::map<local_id, std::string> failures_; // why the last action on a node was not done
   uint64_t files_ = 0;
   uint64_t scanned_ms_ = 0;
   uint64_t planned_change_ = UINT64_MAX;    // number of the space's changes when the last round was planned

@@ -46,6 +46,25 @@ void folder_state::note_losses(const folder_round& round) {
     settings_.alert(notice_code::held_burst, root_lid, words);
 }
 
+/// Entries that stay on this side only, told once each: a name that other nodes cannot hold, a version that must not be here.
+void folder_state::note_unsynced(const folder_round& round) {
+  auto tell = [this](local_id node, std::string path, const std::string& why) {
+    if (path.size() > unsynced_path_bytes_max)
+      path = "..." + path.substr(path.size() - unsynced_path_bytes_max);
+    auto words = path + " is not synced: " + why;
+    if (unsynced_told_.size() < unsynced_told_max && unsynced_told_.insert(words).second && settings_.alert)
+      settings_.alert(notice_code::name_unfit, node, words);
+  };
+  for (const auto& one : round.plan.unsynced)
+    tell(one.place.parent, one.path, one.why);
+  for (const auto& one : round.finished)
+    if (auto* place = std::get_if<do_place>(&one.action); place != nullptr && one.result.unfit && unfit_.size() < unfit_versions_max) {
+      unfit_.insert({place->lid, place->vid});
+      again_ = true;
+      tell(place->lid, place->path, one.result.error);
+    }
+}
+
 bool folder_state::answer_burst(bool let_it_happen) {
   auto theirs = incoming_->held();
   if (burst_.waiting() == 0 && theirs.empty())
@@ -93,11 +112,16 @@ folder_report folder_state::report() const {
   auto items = std::make_shared<std::vector<folder_report::item>>();
   if (!disk_)
     items->push_back({settings_.dir, offline_why_.empty() ? "its folder being opened" : offline_why_});
-  for (const auto& one : pending_) {
-    if (items->size() >= folder_items_told_max)
-      break;
-    items->push_back({one.path.empty() ? one.place.name : one.path, shown(one.why)});
-  }
+  settings_.rows->read([&](const read_txn&, space_rows& rows) {
+    space_tree tree{rows};
+    for (const auto& one : pending_) {
+      if (items->size() >= folder_items_told_max)
+        break;
+      auto known = one.path.empty() && one.lid != 0 ? tree.path_of(one.lid) : std::nullopt;
+      auto failed = one.why == plan_wait::failed ? failures_.find(one.lid) : failures_.end();
+      items->push_back({known.value_or(one.path.empty() ? one.place.name : one.path), failed == failures_.end() ? shown(one.why) : failed->second});
+    }
+  });
   for (const auto& [lid, place] : waiting_) {
     if (items->size() >= folder_items_told_max)
       break;

@@ -66,6 +66,7 @@ void space_state::made(const made_bundles& fresh) {
   applied_result after;
   after.state_root = fresh.state_root;
   after.checkpoint = fresh.checkpoint;
+  count(*fresh.list);
   run(core_->local(plane_->now_ms(), *fresh.list, after));
 }
 
@@ -88,6 +89,18 @@ space_report space_state::report() const {
 
 void space_state::tick() {
   run(core_->tick(plane_->now_ms()));
+  auto behind = static_cast<int64_t>(core_->behind());
+  plane_->counts.ops_pending += behind - std::exchange(behind_counted_, behind);
+}
+
+space_state::~space_state() {
+  if (plane_)
+    plane_->counts.ops_pending -= behind_counted_;
+}
+
+void space_state::count(const std::vector<bundle_ptr>& bundles) {
+  for (const auto& one : bundles)
+    plane_->counts.ops += one->content.ops.size();
 }
 
 /// The next tick when the core has something to do then; never later than the idle interval, as peers may have moved the clock.
@@ -130,6 +143,7 @@ void space_state::carry_out(const apply_effect& effect) {
       return std::pair{result, change};
     },
     [this](std::pair<applied_result, std::shared_ptr<space_change>>& done) {
+      count(done.second->taken);
       run(core_->applied(plane_->now_ms(), done.first));
       if (!done.second->made.empty())
         made({std::make_shared<const std::vector<bundle_ptr>>(done.second->made), done.first.state_root, done.first.checkpoint});

@@ -29,6 +29,7 @@ class space_state {
 public:
   static inline const char* name = "harp.space";
   explicit space_state(space_actor::pointer self) : self_(self) {}
+  ~space_state();
   space_actor::behavior_type start(std::shared_ptr<storage_plane> plane, space_settings settings);
 
 private:
@@ -51,6 +52,7 @@ private:
   void carry_out(const beat_effect& effect);
   void carry_out(const keep_beat_effect& effect);
   void arm();
+  void count(const std::vector<bundle_ptr>& bundles);
   void alert(notice_code code, const std::string& words) const;
 
   space_actor::pointer self_;
@@ -58,6 +60,7 @@ private:
   space_settings settings_;
   std::unique_ptr<replicator> core_;
   uint64_t tick_generation_ = 0;
+  int64_t behind_counted_ = 0;
 };
 
 space_actor::behavior_type space(space_actor::stateful_pointer<space_state> self, std::shared_ptr<storage_plane> plane, space_settings settings);

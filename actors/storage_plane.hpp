@@ -70,8 +70,16 @@ public:
   virtual void cancel(const device_key& from, const space_id& space, const fetch_cancel& what) = 0;
 };
 
+/// What /metrics tells of the plane, kept up by its actors.
+struct storage_counts {
+  std::atomic<uint64_t> ops{0};            // operations applied or made since the start
+  std::atomic<int64_t> ops_pending{0};     // bundles that others announced and that are not here
+  std::atomic<int64_t> contents_missing{0}; // wanted, not complete
+};
+
 /// Made once per node, outlives the actors.
 struct storage_plane {
+  storage_counts counts;
   store_actor store;
   std::shared_ptr<hot_rosters> rosters = std::make_shared<hot_rosters>();
   std::shared_ptr<worker_pool> pool;

@@ -274,7 +274,14 @@ void swarm_state::run() {
       std::visit([this](const auto& one) { carry_out(one); }, effect);
   }
   running_ = false;
+  auto missing = static_cast<int64_t>(core_->wants());
+  plane_->counts.contents_missing += missing - std::exchange(missing_counted_, missing);
   arm();
+}
+
+swarm_state::~swarm_state() {
+  if (plane_)
+    plane_->counts.contents_missing -= missing_counted_;
 }
 
 void swarm_state::arm() {

@@ -31,6 +31,7 @@ class swarm_state {
 public:
   static inline const char* name = "harp.swarm";
   explicit swarm_state(swarm_actor::pointer self) : self_(self) {}
+  ~swarm_state();
   swarm_actor::behavior_type start(std::shared_ptr<storage_plane> plane, swarm_settings settings);
 
 private:
@@ -69,6 +70,7 @@ private:
   std::map<replica_id, source> peers_;
   std::map<content_id, uint64_t> sizes_; // of wanted contents
   uint64_t tick_generation_ = 0;
+  int64_t missing_counted_ = 0;
   bool running_ = false;
 };
 

@@ -47,7 +47,12 @@ std::map<std::string, uint64_t> labelled::values() const {
 void metrics::add_gauge(std::string name, std::string help, std::string label, std::string value,
                         gauge read) {
   std::lock_guard lock{mutex_};
-  gauges_.push_back({std::move(name), std::move(help), std::move(label), std::move(value), std::move(read)});
+  gauges_.push_back({std::move(name), std::move(help), std::move(label), std::move(value), std::move(read), {}});
+}
+
+void metrics::add_gauges(std::string name, std::string help, std::string label, gauge_list read) {
+  std::lock_guard lock{mutex_};
+  gauges_.push_back({std::move(name), std::move(help), std::move(label), {}, {}, std::move(read)});
 }
 
 namespace {
@@ -135,10 +140,16 @@ std::string metrics::text() const {
   add_process(all);
   {
     std::lock_guard lock{mutex_};
-    for (const auto& entry : gauges_)
-      add(family(all, entry.name.c_str(), entry.help.c_str(),
-                 entry.name.ends_with("_total") ? MetricType::Counter : MetricType::Gauge),
-          entry.read(), entry.label.c_str(), entry.value);
+    for (const auto& entry : gauges_) {
+      auto& into = family(all, entry.name.c_str(), entry.help.c_str(),
+                          entry.name.ends_with("_total") ? MetricType::Counter : MetricType::Gauge);
+      if (entry.read)
+        add(into, entry.read(), entry.label.c_str(), entry.value);
+      size_t shown = 0;
+      for (const auto& [value, number] : entry.read_all ? entry.read_all() : std::vector<std::pair<std::string, double>>{})
+        if (++shown <= labelled::values_max)
+          add(into, number, entry.label.c_str(), value);
+    }
   }
   return prometheus::TextSerializer{}.Serialize(all);
 }

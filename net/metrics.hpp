@@ -67,6 +67,11 @@ public:
   /// A name that ends in _total is shown as a counter.
   void add_gauge(std::string name, std::string help, std::string label, std::string value, gauge read);
 
+  /// Gauges of one name whose label values come and go with members of a cluster: (value, number) pairs, at most
+  /// labelled::values_max of them are shown.
+  using gauge_list = std::function<std::vector<std::pair<std::string, double>>()>;
+  void add_gauges(std::string name, std::string help, std::string label, gauge_list read);
+
   /// The exposition text of /metrics.
   [[nodiscard]] std::string text() const;
 
@@ -74,6 +79,7 @@ private:
   struct gauge_entry {
     std::string name, help, label, value;
     gauge read;
+    gauge_list read_all; // instead of `read`
   };
   mutable std::mutex mutex_;
   std::vector<gauge_entry> gauges_;

@@ -186,6 +186,8 @@ std::optional<want_node> selected_tree::node(local_id lid) {
   auto chosen = selection_in(entry->kind == node_kind::dir ? lid : entry->parent);
   if (chosen == folder_selection::ignore || (chosen == folder_selection::online_only && entry->kind != node_kind::dir))
     return std::nullopt;
+  if (unfit_ != nullptr && unfit_->contains({lid, entry->vid}))
+    return std::nullopt;
   return want_node{entry->parent, entry->name, entry->kind, entry->vid, entry->cid, entry->size, entry->meta};
 }
 

@@ -7,6 +7,7 @@
 #include "storage/planner.hpp"
 #include "storage/space_edit.hpp"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,10 +34,15 @@ struct ledger_options {
 void enter(std::vector<finished_action>& batch, const ledger_options& options, space_edit* edit, space_rows& rows,
            folder_rows& base, plan_again& again);
 
+/// Versions that must not be on this disk, e.g. a symlink that leads out of the space: as if they were not selected.
+using unfit_versions = std::set<std::pair<local_id, stamp>>;
+inline constexpr size_t unfit_versions_max = 10'000;
+
 /// The wanted tree over the rows of one snapshot, under the selections of this device.
 class selected_tree final : public want_tree {
 public:
-  selected_tree(space_rows& rows, folder_rows& base, folder_selection whole) : rows_(rows), tree_(rows), base_(base), whole_(whole) {}
+  selected_tree(space_rows& rows, folder_rows& base, folder_selection whole, const unfit_versions* unfit = nullptr)
+    : rows_(rows), tree_(rows), base_(base), whole_(whole), unfit_(unfit) {}
   std::optional<want_node> node(local_id lid) override;
   local_id at(local_id parent, std::string_view name) override;
   local_id shown_as(local_id lid) override;
@@ -50,6 +56,7 @@ private:
   space_tree tree_;
   folder_rows& base_;
   folder_selection whole_; // of the space as a whole
+  const unfit_versions* unfit_;
 };
 
 /// The disk below a root, looked at entry by entry.

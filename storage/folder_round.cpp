@@ -108,6 +108,7 @@ void take_events(const std::vector<disk_change>& events, folder_rows& base, std:
 /// What the disk must be told about a content to be placed.
 struct placing {
   finished_file file;
+  bool unfit = false; // trouble for good
   std::string trouble;
   bool absent = false; // content is not here
 };
@@ -171,6 +172,9 @@ placing prepare(const safe_root& root, const space_store& rows, space_content& c
     else if (under_way && under_way->complete) // it came into the temp file
       out.file.target = read_text(root, join_path(under_way->dir_path, under_way->temp));
     out.absent = out.file.target.empty();
+    out.unfit = !out.absent && !symlink_stays_inside(out.file.row.dir_path, out.file.target);
+    if (out.unfit)
+      out.trouble = "a symbolic link that leads out of the space is kept in metadata only";
     if (auto dir = root.open_dir(out.file.row.dir_path); !out.absent && std::holds_alternative<unique_fd>(dir))
       if (auto seen = stat_at(std::get<unique_fd>(dir).get(), temp, root.device()); std::holds_alternative<file_stat>(seen) && std::get<file_stat>(seen).kind == disk_kind::file)
         unlinkat(std::get<unique_fd>(dir).get(), temp.c_str(), 0); // the downloaded text; the link itself takes the name
@@ -228,6 +232,7 @@ void place_all(folder_round& round, const folder_disk& disk, const space_store& 
         finished_action failed;
         failed.action = *place;
         failed.result.error = ready.trouble;
+        failed.result.unfit = ready.unfit;
         round.finished.push_back(std::move(failed));
       }
       continue;
@@ -316,7 +321,7 @@ void plan_round(folder_round& round, folder_disk& disk, const space_store& rows)
     }
     input.lids.assign(lids.begin(), lids.end());
     round.files = base.base_files();
-    selected_tree want{all, base, round.input.mode == keep_mode::full ? folder_selection::full : round.input.mode == keep_mode::online_only ? folder_selection::online_only : folder_selection::ignore};
+    selected_tree want{all, base, round.input.mode == keep_mode::full ? folder_selection::full : round.input.mode == keep_mode::online_only ? folder_selection::online_only : folder_selection::ignore, &round.input.unfit};
     looked_disk seen{*disk.root};
     round.input.guards.hold_incoming = [&](local_id lid) { return holds(round.input, all, base, lid); };
     round.plan = plan(input, want, base, seen, round.input.guards);

@@ -47,6 +47,7 @@ struct round_input {
   bool scan_all = false;
   std::vector<local_id> lids;
   std::set<local_id> waiting;         // wait for contents: not planned again
+  unfit_versions unfit;
   plan_guards guards;
   std::shared_ptr<incoming_guard> incoming; // G3 of others' bursts; this round's while it plans
   replica_id own = 0;

@@ -284,6 +284,7 @@ plan_result plan(const plan_input& input, want_tree& want, folder_rows& base, di
 /// What the executor of an action found. Failed: nothing is recorded, the action will be planned again.
 struct action_result {
   bool done = false;
+  bool unfit = false;     // do_place: this version must never be on this disk
   bool not_empty = false; // do_remove_dir: entries that Harp does not sync are in it
   local_id lid = 0; // emit_create: the node made (in a slot its newest member), or the one met
   stamp vid;        // emit_create, emit_edit: the version of what is on disk

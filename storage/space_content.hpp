@@ -31,6 +31,7 @@ struct download {
 class space_content {
 public:
   space_content(std::shared_ptr<space_store> rows, pack_store& packs) : rows_(std::move(rows)), packs_(packs) {}
+  [[nodiscard]] const space_store& rows() const { return *rows_; }
 
   /// The folder that holds the files here; null: none.
   void hold(std::shared_ptr<const safe_root> root);

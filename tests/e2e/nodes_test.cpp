@@ -1,5 +1,6 @@
 // Three nodes and a folder: what one writes all have, offline edits merge into one history, nothing is lost.
 #define CAF_SUITE e2e_nodes
+#include "tests/e2e/http_client.hpp"
 #include "tests/e2e/storage_site.hpp"
 
 #include <caf/test/unit_test.hpp>
@@ -72,6 +73,61 @@ CAF_TEST(a_folder_is_the_same_on_three_nodes) {
   for (auto& node : site.nodes)
     for (const auto& line : node->error_lines())
       CAF_ERROR(line);
+}
+
+CAF_TEST(what_cannot_be_synced_is_told_and_waits_for_nothing) {
+  storage_site site{2};
+  CAF_REQUIRE(site.ready);
+  write_file(site[0].file("work", "bad\xff"), "1");
+  write_file(site[0].file("work", "caf\xc3\xa9"), "composed");
+  write_file(site[0].file("work", "cafe\xcc\x81"), "decomposed");
+  fs::create_symlink("/etc/passwd", site[0].file("work", "out"));
+  fs::create_symlink("last", site[0].file("work", "in"));
+  write_file(site[0].file("work", "last"), "2");
+  NODES_REQUIRE(until(30s * patience(), [&] { return site[1].tree("work").contains("last"); }), site.difference());
+  NODES_REQUIRE(until(30s * patience(), [&] {
+    for (auto& node : site.nodes)
+      if (node->space("work").value("pending", 1) != 0)
+        return false;
+    return site[0].space("work")["state_root"] == site[1].space("work")["state_root"];
+  }), site.difference());
+  auto there = site[1].tree("work");
+  CAF_CHECK_EQUAL(there.size(), 3u);
+  CAF_CHECK_EQUAL(there["caf\xc3\xa9"], "composed");
+  CAF_CHECK_EQUAL(there["in"], "-> last");
+  CAF_CHECK(!there.contains("out")); // it would lead out of the space
+  auto told_at = [&](size_t node, const std::string& part) {
+    size_t found = 0;
+    auto told = site[node].json({"notices"});
+    if (told.is_object())
+      for (const auto& notice : told["notices"])
+        found += notice.value("words", "").find(part) != std::string::npos ? 1 : 0;
+    return found;
+  };
+  CAF_CHECK_EQUAL(told_at(0, "its name is not UTF-8"), 1u);
+  CAF_CHECK_EQUAL(told_at(0, "the same name in normal form"), 1u);
+  CAF_CHECK_EQUAL(told_at(0, "leads out of the space"), 0u); // here it is the user's own
+  CAF_CHECK_EQUAL(told_at(1, "out is not synced: a symbolic link that leads out of the space"), 1u);
+  site[0].stop();
+  CAF_REQUIRE(site[0].start());
+  NODES_CHECK(site.nodes[0]->program().running() && until(30s * patience(), [&] { return site[0].space("work").value("pending", 1) == 0; }), site.difference());
+  CAF_CHECK_EQUAL(told_at(0, "its name is not UTF-8"), 1u); // not again with every start
+}
+
+CAF_TEST(metrics_tell_of_the_storage_plane) {
+  storage_site site{2};
+  CAF_REQUIRE(site.ready);
+  write_file(site[0].file("work", "a"), "1");
+  NODES_REQUIRE(until(30s * patience(), [&] { return site[1].tree("work").contains("a"); }), site.difference());
+  auto console = site[1].json({"status"})["listeners"].value("console", "");
+  auto text = get(console, "/metrics", {{"Host", console}}).body;
+  for (const char* line : {"harp_members{role=", "harp_link_rtt_seconds{peer=", "harp_ops_pending 0", "harp_chunks_missing 0", "harp_notices_open 0"})
+    CAF_CHECK(text.find(line) != text.npos);
+  for (const char* name : {"harp_ops_total ", "harp_disk_free_bytes "}) {
+    auto at = text.find(std::string{"\n"} + name);
+    CAF_REQUIRE(at != text.npos);
+    CAF_CHECK(std::strtod(text.c_str() + at + 1 + std::string{name}.size(), nullptr) > 0);
+  }
 }
 
 CAF_TEST(offline_edits_merge_into_one_history) {
