@@ -55,6 +55,12 @@ net::asio::awaitable<json> bridge_admin::status() {
               {"tunnels", tunnels},
               {"checks", checks},
               {"warnings", loaded_.warnings}};
+  if (loaded_.value.proxy_enabled) {
+    result["engines"] = engines_.list();
+    result["findings"] = engines_.findings();
+    if (loaded_.value.legacy_exapp_key)
+      result["findings"].push_back("ExApps get the shared key itself (engines.legacy_exapp_key)");
+  }
   if (auto nodes = storage_.listening(); !nodes.empty())
     result["listeners"]["nodes"] = nodes;
   co_await storage_.add_status(result);

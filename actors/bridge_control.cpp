@@ -20,6 +20,26 @@ namespace {
 constexpr std::string_view storage_prefix = "/exapp_storage/";
 constexpr std::string_view docker_prefix = "/docker/";
 constexpr std::string_view exapp_prefix = "/docker/exapp/";
+constexpr std::string_view cluster_prefix = "/k8s/exapp/";
+
+/// A helper call, told apart by its path.
+struct helper_path {
+  engine_kind kind = engine_kind::docker;
+  std::string_view action;
+};
+std::optional<helper_path> helper_path_of(std::string_view target) {
+  if (target.starts_with(exapp_prefix))
+    return helper_path{engine_kind::docker, target.substr(exapp_prefix.size())};
+  if (target.starts_with(cluster_prefix))
+    return helper_path{engine_kind::kubernetes, target.substr(cluster_prefix.size())};
+  return std::nullopt;
+}
+
+/// The engine that a helper call is for; nothing: its field is no port.
+std::optional<uint16_t> engine_of(engine_kind kind, const net::request_head& head) {
+  return kind == engine_kind::kubernetes ? std::optional{kubernetes_engine}
+                                         : parse_engine_port(head.value(net::field_id::docker_engine_port));
+}
 
 void answer_json(net::verdict& out, std::string body) {
   out.what = net::verdict::action::respond;
@@ -78,14 +98,14 @@ net::asio::awaitable<void> bridge_control::carry_out(const net::request_head& he
     else if (target == "/heartbeat")
       answer_json(out, web::heartbeat_json());
     else
-      answer_json(out, web::info_json());
+      co_await tell_info(out);
     co_return;
   }
   if (target.starts_with(storage_prefix) && is_app_id(target.substr(storage_prefix.size()))) {
     co_await storage_call(head, target.substr(storage_prefix.size()), out);
     co_return;
   }
-  if (target.starts_with(exapp_prefix))
+  if (helper_path_of(target))
     exapp_call_wanted(head, target, out);
   else
     answer_text(out, 404, "404 Not Found");
@@ -93,12 +113,13 @@ net::asio::awaitable<void> bridge_control::carry_out(const net::request_head& he
 
 net::asio::awaitable<void> bridge_control::complete(const net::request_head& head, std::string_view target,
                                                     std::string body, net::verdict& out) {
-  if (!target.starts_with(exapp_prefix)) {
+  auto path = helper_path_of(target);
+  if (!path) {
     co_await store_record(target, std::move(body), out);
     co_return;
   }
-  auto action = exapp_action_of(target.substr(exapp_prefix.size()));
-  auto port = parse_engine_port(head.value(net::field_id::docker_engine_port));
+  auto action = exapp_action_of(path->action, path->kind);
+  auto port = engine_of(path->kind, head);
   if (action && port)
     co_await exapp_order(*port, *action, std::move(body), out);
   else
@@ -140,15 +161,19 @@ void bridge_control::engine_call(const net::request_head& head, std::string_view
 
 /// Judges what needs no body of a call about an ExApp's container, and asks for its body.
 void bridge_control::exapp_call_wanted(const net::request_head& head, std::string_view target, net::verdict& out) {
-  auto action = exapp_action_of(target.substr(exapp_prefix.size()));
+  auto path = helper_path_of(target);
+  auto action = exapp_action_of(path->action, path->kind);
   if (!action)
     return answer_text(out, 404, "404 Not Found");
   if (head.method != "POST")
     return wrong_method(out, "POST");
-  auto port = parse_engine_port(head.value(net::field_id::docker_engine_port));
+  auto port = engine_of(path->kind, head);
   if (!port)
     return answer_text(out, 400, "400 Bad Request: docker-engine-port must be 1-65535");
-  if (!is_engine_port(*port)) {
+  bool in_cluster = path->kind == engine_kind::kubernetes;
+  if (in_cluster && !engines_.has_cluster())
+    return answer_text(out, 503, "503 Service Unavailable: Kubernetes is not switched on (HP_K8S_ENABLED)");
+  if (!in_cluster && !is_engine_port(*port)) {
     net::log(net::log_level::warn, "HARP-E010", "engine", "a call that is not allowed was refused",
              {{"call", to_string(*action)},
               {"port", unsigned{*port}},
@@ -163,7 +188,8 @@ void bridge_control::exapp_call_wanted(const net::request_head& head, std::strin
 
 net::asio::awaitable<void> bridge_control::exapp_order(uint16_t port, exapp_action action, std::string body,
                                                        net::verdict& out) {
-  auto parsed = parse_exapp_call(action, body);
+  auto kind = port == kubernetes_engine ? engine_kind::kubernetes : engine_kind::docker;
+  auto parsed = parse_exapp_call(action, body, kind);
   if (auto* error = std::get_if<std::string>(&parsed)) {
     net::count(seam_.numbers().engine_calls.at(std::string{to_string(action)} + ":400"));
     answer_text(out, 400, "400 Bad Request: " + *error);
@@ -176,7 +202,7 @@ net::asio::awaitable<void> bridge_control::exapp_order(uint16_t port, exapp_acti
   auto records = seam_.answers().records.read();
   if (auto known = records->find(lower_app_id(order.call->name)); known != records->end() && known->second.record)
     order.app_secret = std::make_shared<const std::string>(known->second.record->token);
-  auto limit = engine_call_limit(action) + ask_limit;
+  auto limit = engine_call_limit(action, port) + ask_limit;
   auto verdict = co_await ask<engine_verdict>(seam_.system(), seam_.handles().engines, limit, carry_atom_v, order);
   if (!verdict)
     answer_text(out, 503, "503 Service Unavailable: too many calls wait for this engine, or Harp stops");
@@ -184,10 +210,48 @@ net::asio::awaitable<void> bridge_control::exapp_order(uint16_t port, exapp_acti
     answer_text(out, verdict->answer->status, verdict->answer->body);
   if (verdict)
     out.content_type = verdict->answer->content_type;
+  if (action == exapp_action::expose && out.status == 200)
+    co_await take_over_place(*order.call, out);
   net::count(seam_.numbers().engine_calls.at(std::string{to_string(action)} + ":" + std::to_string(out.status)));
   bool ended = (action == exapp_action::stop || action == exapp_action::remove) && out.status < 300;
   if (ended)
     close_app(*order.call);
+}
+
+net::asio::awaitable<void> bridge_control::take_over_place(const exapp_call& call, net::verdict& out) {
+  auto app_id = lower_app_id(call.name);
+  std::chrono::milliseconds limit = nextcloud_ask_limit + place_limit;
+  auto known = co_await ask<record_answer>(seam_.system(), seam_.handles().registry, limit, renew_atom_v, app_id);
+  if (!known)
+    answer_text(out, 503, "503 Service Unavailable: Nextcloud cannot be asked about this app");
+  else if (!known->record)
+    answer_text(out, 404, "404 Not Found: Nextcloud does not know this app");
+  else
+    apps_.tell_recheck(app_id, false);
+}
+
+net::asio::awaitable<exapp_answer> bridge_control::ask_cluster(exapp_action action) {
+  exapp_call call;
+  call.action = action;
+  engine_order order;
+  order.engine = kubernetes_engine;
+  order.call = std::make_shared<const exapp_call>(std::move(call));
+  auto limit = engine_call_limit(action, kubernetes_engine) + ask_limit;
+  auto verdict = co_await ask<engine_verdict>(seam_.system(), seam_.handles().engines, limit, carry_atom_v, order);
+  if (!verdict)
+    co_return exapp_answer{503, {}, {}};
+  co_return *verdict->answer;
+}
+
+net::asio::awaitable<void> bridge_control::tell_info(net::verdict& out) {
+  web::cluster_info cluster;
+  cluster.enabled = engines_.has_cluster();
+  if (cluster.enabled) {
+    cluster.api_server = engines_.place(kubernetes_engine);
+    auto said = co_await ask_cluster(exapp_action::probe_engine);
+    cluster.reachable = said.status == 200;
+  }
+  answer_json(out, web::info_json(cluster));
 }
 
 /// A stopped or removed app is closed even when Nextcloud does not withdraw its record.
@@ -229,7 +293,8 @@ net::asio::awaitable<void> bridge_control::store_record(std::string_view target,
     co_return;
   }
   record_answer pushed{std::make_shared<const exapp_record>(std::move(std::get<exapp_record>(parsed)))};
-  auto stored = co_await ask<bool>(seam_.system(), seam_.handles().registry, ask_limit, caf::put_atom_v, pushed);
+  std::chrono::milliseconds limit = engines_.has_cluster() ? ask_limit + place_limit : ask_limit;
+  auto stored = co_await ask<bool>(seam_.system(), seam_.handles().registry, limit, caf::put_atom_v, pushed);
   if (!stored || !*stored)
     answer_text(out, 503, "503 Service Unavailable");
   else

@@ -1,4 +1,4 @@
-// The control plane under /exapps/app_api, after the key was found right (appapi-harp.md 4.1-4.5).
+// The control plane under /exapps/app_api, after the key was found right (appapi-harp.md 4.1-4.6).
 #pragma once
 
 #include "actors/bridge.hpp"
@@ -29,6 +29,10 @@ public:
 private:
   void engine_call(const net::request_head& head, std::string_view target, net::verdict& out);
   void exapp_call_wanted(const net::request_head& head, std::string_view target, net::verdict& out);
+  /// An app in Kubernetes was exposed: its record is asked of Nextcloud and kept with its new place.
+  net::asio::awaitable<void> take_over_place(const exapp_call& call, net::verdict& out);
+  net::asio::awaitable<void> tell_info(net::verdict& out);
+  net::asio::awaitable<exapp_answer> ask_cluster(exapp_action action);
   net::asio::awaitable<void> exapp_order(uint16_t port, exapp_action action, std::string body, net::verdict& out);
   net::asio::awaitable<void> store_record(std::string_view target, std::string body, net::verdict& out);
   void close_app(const exapp_call& call);

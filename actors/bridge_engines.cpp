@@ -1,5 +1,6 @@
 #include "actors/bridge_engines.hpp"
 
+#include "actors/engine_facts.hpp"
 #include "actors/port_claims.hpp"
 #include "net/http_exchange.hpp"
 #include "net/log.hpp"
@@ -113,6 +114,11 @@ bridge_engines::bridge_engines(bridge& seam, std::map<uint16_t, std::string> soc
   sockets_.write(std::move(sockets));
 }
 
+void bridge_engines::clear() {
+  if (cluster_)
+    cluster_->clear();
+}
+
 void bridge_engines::set_sockets(std::map<uint16_t, std::string> sockets) {
   auto now = sockets_.read();
   if (auto local = now->find(engine_port_first); local != now->end())
@@ -134,6 +140,8 @@ std::shared_ptr<const net::upstream> bridge_engines::find(uint16_t port) const {
 }
 
 std::string bridge_engines::place(uint16_t port) const {
+  if (port == kubernetes_engine)
+    return cluster_ ? cluster_->api_server() : std::string{};
   auto where = find(port);
   if (!where)
     return {};
@@ -146,6 +154,8 @@ std::vector<uint16_t> bridge_engines::ports() const {
   for (unsigned port = engine_port_first; port <= engine_port_last; ++port)
     if (find(static_cast<uint16_t>(port)))
       out.push_back(static_cast<uint16_t>(port));
+  if (cluster_)
+    out.push_back(kubernetes_engine);
   return out;
 }
 
@@ -158,11 +168,41 @@ void bridge_engines::ask_engine(uint16_t port, std::shared_ptr<const engine_requ
               "call to a container engine");
 }
 
+bridge_engines::engine_numbers& bridge_engines::numbers(uint16_t port) {
+  auto& slot = numbers_[port];
+  if (slot)
+    return *slot;
+  slot = std::make_unique<engine_numbers>();
+  auto* fresh = slot.get();
+  auto name = port == kubernetes_engine ? std::string{"kubernetes"} : std::to_string(port);
+  auto add = [&](const char* metric, const char* help, net::metrics::gauge read) {
+    seam_.numbers().add_gauge(metric, help, "engine", name, std::move(read));
+  };
+  add("harp_engine_reachable", "Whether an engine answered the last request.", [fresh] { return fresh->reachable ? 1.0 : 0.0; });
+  add("harp_engine_requests_total", "Requests to an engine.", [fresh] { return static_cast<double>(fresh->requests); });
+  add("harp_engine_failures_total", "Requests that an engine did not answer.",
+      [fresh] { return static_cast<double>(fresh->failures); });
+  add("harp_engine_request_seconds_total", "Time spent waiting for an engine.",
+      [fresh] { return static_cast<double>(fresh->busy_us) / 1e6; });
+  add("harp_engine_api_minor", "Minor number of an engine's API 1.x; 0 = not told.",
+      [fresh] { return static_cast<double>(fresh->api % 1000); });
+  return *fresh;
+}
+
 asio::awaitable<void> bridge_engines::ask_and_tell(uint16_t port,
                                                    std::shared_ptr<const engine_request> request,
                                                    net::clock::time_point end, uint64_t token,
                                                    caf::actor answer_to) {
+  auto began = net::clock::now();
   auto reply = std::make_shared<engine_reply>(co_await talk(port, *request, end));
+  auto& noted = numbers(port);
+  auto took = std::chrono::duration_cast<std::chrono::microseconds>(net::clock::now() - began);
+  net::count(noted.requests);
+  net::count(noted.busy_us, static_cast<uint64_t>(took.count()));
+  net::count(noted.failures, reply->status == 0 ? 1 : 0);
+  noted.reachable = reply->status != 0;
+  if (!reply->api_version.empty())
+    noted.api = api_number(reply->api_version);
   caf::anon_send(answer_to, engine_told{token, std::move(reply)});
 }
 
@@ -193,6 +233,8 @@ bridge_engines::open(const net::upstream& where, net::milliseconds limit, engine
 
 asio::awaitable<engine_reply> bridge_engines::talk(uint16_t port, const engine_request& request,
                                                    net::clock::time_point end) {
+  if (port == kubernetes_engine && cluster_)
+    co_return co_await cluster_->talk(request, end);
   auto where = find(port);
   if (!where)
     co_return no_reply(engine_trouble::unreachable,

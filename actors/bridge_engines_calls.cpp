@@ -36,6 +36,11 @@ std::string_view words_of(engine_reach reach) {
                                               : "not asked yet";
 }
 
+/// How people name an engine: by its port, or "kubernetes".
+json name_of(uint16_t engine) {
+  return engine == kubernetes_engine ? json("kubernetes") : json(engine);
+}
+
 std::string text_of(const json& from, const char* key) {
   auto found = from.find(key);
   return found != from.end() && found->is_string() ? found->get<std::string>() : std::string{};
@@ -107,14 +112,31 @@ json bridge_engines_calls::list() const {
   for (auto port : engines_.ports()) {
     auto found = known->find(port);
     auto facts = found == known->end() ? engine_facts{} : found->second;
-    out.push_back({{"port", port},
+    out.push_back({{"port", name_of(port)},
                    {"place", engines_.place(port)},
                    {"reachable", words_of(facts.reach)},
+                   {"product", facts.product},
+                   {"version", facts.version},
                    {"api", facts.api},
                    {"server", facts.server},
                    {"running", facts.running},
                    {"waiting", facts.waiting},
                    {"trouble", facts.trouble}});
+  }
+  return out;
+}
+
+std::vector<std::string> bridge_engines_calls::findings() const {
+  std::vector<std::string> out;
+  auto all = board_->engines.read();
+  for (const auto& [port, facts] : *all) {
+    auto name = port == kubernetes_engine ? std::string{"kubernetes"} : std::to_string(port);
+    if (facts.reach == engine_reach::unreachable)
+      out.push_back("engine " + name + " cannot be reached: " + facts.trouble);
+    for (const auto& finding : facts.findings)
+      out.push_back("engine " + name + ": " + finding);
+    for (const auto& finding : facts.app_findings)
+      out.push_back("engine " + name + ": " + finding);
   }
   return out;
 }
@@ -170,7 +192,7 @@ std::string bridge_engines_calls::save(const std::map<uint16_t, std::string>& so
 net::asio::awaitable<exapp_answer> bridge_engines_calls::order(uint16_t port, exapp_call call) {
   engine_order wanted;
   wanted.engine = port;
-  auto limit = engine_call_limit(call.action) + ask_limit;
+  auto limit = engine_call_limit(call.action, port) + ask_limit;
   wanted.call = std::make_shared<const exapp_call>(std::move(call));
   auto verdict = co_await ask<engine_verdict>(seam_.system(), seam_.handles().engines, limit,
                                               carry_atom_v, wanted);
@@ -180,8 +202,10 @@ net::asio::awaitable<exapp_answer> bridge_engines_calls::order(uint16_t port, ex
 }
 
 net::asio::awaitable<web::call_answer> bridge_engines_calls::check(unsigned port) {
-  if (!is_engine_port(port))
-    co_return refused(400, "the port must be 24000 to 24099", "see `harp engine ls`");
+  bool in_cluster = port == kubernetes_engine && engines_.has_cluster();
+  if (!is_engine_port(port) && !in_cluster)
+    co_return refused(400, "the port must be 24000 to 24099, or kubernetes where that is switched on",
+                      "see `harp engine ls`");
   exapp_call call;
   call.action = exapp_action::check_engine;
   auto said = co_await order(static_cast<uint16_t>(port), std::move(call));
@@ -190,7 +214,8 @@ net::asio::awaitable<web::call_answer> bridge_engines_calls::check(unsigned port
                       "see whether the engine runs, whether Harp may use its socket, or whether "
                       "its tunnel is up");
   auto facts = json::parse(said.body, nullptr, false);
-  json out{{"port", port}, {"place", engines_.place(static_cast<uint16_t>(port))}};
+  json out{{"port", name_of(static_cast<uint16_t>(port))},
+           {"place", engines_.place(static_cast<uint16_t>(port))}};
   out.update(facts);
   co_return answer(200, out);
 }
@@ -203,11 +228,11 @@ net::asio::awaitable<web::call_answer> bridge_engines_calls::list_apps() {
     call.action = exapp_action::list_apps;
     auto said = co_await order(port, std::move(call));
     if (said.status != 200) {
-      troubles.push_back({{"engine", port}, {"error", said.body}});
+      troubles.push_back({{"engine", name_of(port)}, {"error", said.body}});
       continue;
     }
     for (auto& entry : json::parse(said.body, nullptr, false)) {
-      json one{{"engine", port}};
+      json one{{"engine", name_of(port)}};
       one.update(entry);
       apps.push_back(std::move(one));
     }
@@ -218,7 +243,7 @@ net::asio::awaitable<web::call_answer> bridge_engines_calls::list_apps() {
 /// On the engine that was named, else on the first that has the app.
 net::asio::awaitable<web::call_answer>
 bridge_engines_calls::app(exapp_action action, std::string name, unsigned port, unsigned lines) {
-  if (!is_exapp_name(name) || (port != 0 && !is_engine_port(port)))
+  if (!is_exapp_name(name) || (port != 0 && port != kubernetes_engine && !is_engine_port(port)))
     co_return refused(400, "the app's id or the engine's port is not one", "see `harp apps ls`");
   exapp_answer said = text_answer(404, "no engine has a container of this app");
   for (auto candidate : engines_.ports()) {

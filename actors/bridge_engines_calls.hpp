@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace harp {
 
@@ -29,10 +30,13 @@ public:
   static bool knows(std::string_view name);
   /// One call with JSON arguments; answers as web::admin::call does.
   net::asio::awaitable<web::call_answer> call(std::string name, std::string arguments);
+  /// Every engine as it is known now; nothing is asked.
+  [[nodiscard]] nlohmann::ordered_json list() const;
+  /// What an operator should look at, in words, by the last checks and lists of apps.
+  [[nodiscard]] std::vector<std::string> findings() const;
 
 private:
   using json = nlohmann::ordered_json;
-  json list() const;
   web::call_answer add(unsigned port, const std::string& socket);
   web::call_answer remove(unsigned port);
   std::string save(const std::map<uint16_t, std::string>& sockets);

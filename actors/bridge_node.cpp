@@ -117,6 +117,7 @@ net::asio::awaitable<void> bridge_node::watch_health() {
   for (;;) {
     if (net::clock::now() >= certificates_due) {
       renew_certificates();
+      read_certificate_ends();
       warn_of_certificates();
       certificates_due = net::clock::now() + certificate_check_interval;
     }
@@ -144,6 +145,12 @@ void bridge_node::renew_certificates() {
   net::log(error.empty() ? log_level::info : log_level::warn, "HARP-T062", "tunnel", "tunnel certificates were renewed",
            {{"cause", error.empty() ? "the old ones end soon" : error.c_str()},
             {"next", error.empty() ? "nothing: ExApps take theirs at their next deployment, the old ones serve until they end" : "see the directory of the certificates"}});
+}
+
+void bridge_node::read_certificate_ends() {
+  for (size_t i = 0; i < tunnel_certificates.size(); ++i)
+    certificate_ends_[i]
+      = net::read_certificate(settings_.certs_dir + "/frp/" + tunnel_certificates[i] + ".crt").not_after_unix_s;
 }
 
 void bridge_node::warn_of_certificates() const {
@@ -209,6 +216,7 @@ void bridge_node::stop() {
   for (auto& front : fronts_)
     front->clear_pools();
   seam_.clear_clients();
+  engines_.clear();
   loops_.drop_handlers(); // sessions end while what they refer to still lives
   listeners_.clear();
   actors_.reset();

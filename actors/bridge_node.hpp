@@ -20,6 +20,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <caf/actor_system_config.hpp>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -30,6 +31,7 @@ namespace harp {
 inline constexpr std::chrono::seconds drain_limit{8}; // docker's grace is 10 s
 inline constexpr std::chrono::milliseconds health_interval{10'000};
 inline constexpr std::chrono::seconds certificate_check_interval{6 * 3600};
+inline constexpr std::array<const char*, 3> tunnel_certificates{"ca", "server", "client"};
 
 class bridge_node {
 public:
@@ -61,6 +63,7 @@ private:
   net::asio::awaitable<void> watch_health();
   void warn_of_certificates() const;
   void renew_certificates();
+  void read_certificate_ends();
   std::string load_frp_tls(std::shared_ptr<net::tls_context>& into) const;
   void reload();
   void stop();
@@ -91,6 +94,7 @@ private:
   net::http_front* exapp_front_ = nullptr;
   std::unique_ptr<net::frp_server> frp_;
   std::string frp_certs_; // the directory in use
+  std::array<std::atomic<int64_t>, 3> certificate_ends_{}; // Unix time by tunnel_certificates; 0 = there is none
   std::atomic<std::shared_ptr<net::tls_context>> https_;
   std::shared_ptr<net::connection_slots> client_slots_; // HTTP and HTTPS front together
   std::shared_ptr<net::connection_slots> tunnel_slots_;

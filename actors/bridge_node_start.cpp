@@ -4,6 +4,7 @@
 
 #include "net/certs.hpp"
 #include "net/log.hpp"
+#include "net/passed_socket.hpp"
 #include "net/socket_stream.hpp"
 #include "net/tls.hpp"
 #include "web/version.hpp"
@@ -38,6 +39,7 @@ constexpr std::string_view deviations[] = {
   "paths are judged raw and decoded, the stricter result counts; dot-dot, backslash, NUL and broken escapes are refused",
   "ExApps created by Harp find a credential for their own tunnel where HaRP puts the shared key; engines.legacy_exapp_key restores that",
   "containers and volumes carry an owner label; those of another Nextcloud are not touched, unlabelled ones are adopted after a look at their environment",
+  "ExApps in Kubernetes get no token for the cluster's API; their Deployments, claims and Services carry an owner annotation",
   "no loopback ports for tunnels; 8200 serves only /heartbeat and /info; engine calls are rebuilt",
 };
 
@@ -143,7 +145,6 @@ std::string bridge_node::open_actors() {
   registry.nextcloud_url = settings_.nextcloud_url;
   registry.legacy_key_ports = settings_.legacy_key_ports;
   registry.local_engine = !settings_.local_engine.empty();
-  parts.registry = std::make_shared<const registry_settings>(std::move(registry));
   parts.credentials = std::make_shared<const tunnel_credentials>(settings_.shared_key);
   parts.answers = answers_;
   parts.port = &seam_;
@@ -157,7 +158,18 @@ std::string bridge_node::open_actors() {
     return "engines.bind_mounts must be all, none, or absolute directories separated by commas";
   identity.binds = std::move(*binds);
   identity.binds.engine_socket = settings_.local_engine;
+  if (settings_.k8s_enabled) {
+    identity.kubernetes = std::make_shared<const kubernetes_rules>(
+        kubernetes_rules{settings_.k8s_namespace, settings_.k8s_storage_class, settings_.k8s_storage_size,
+                         settings_.k8s_host_aliases});
+    engines_.open_cluster({settings_.k8s_api_server, settings_.k8s_bearer_token, settings_.k8s_bearer_token_file,
+                           settings_.k8s_ca_file, settings_.k8s_verify_tls});
+    registry.engines = [this] { return seam_.handles().engines; };
+  }
+  parts.registry = std::make_shared<const registry_settings>(std::move(registry));
   parts.identity = std::make_shared<const engine_identity>(std::move(identity));
+  if (settings_.engine_helper > 0)
+    net::pass_connections_to(settings_.local_engine, net::owned_descriptor{static_cast<int>(settings_.engine_helper)});
   parts.board = board_;
   parts.engines = &engines_;
   if (auto error = engine_calls_.load(); !error.empty())
@@ -180,12 +192,12 @@ void bridge_node::add_gauges() {
     metrics_.add_gauge("harp_tunnel_bytes_total", "Bytes of work streams.", "dir", "in", [this, size] { return size(frp_->carried().in); });
     metrics_.add_gauge("harp_tunnel_bytes_total", "Bytes of work streams.", "dir", "out", [this, size] { return size(frp_->carried().out); });
   }
-  for (const char* name : {"ca", "server", "client"}) {
-    auto ends = net::read_certificate(settings_.certs_dir + "/frp/" + name + ".crt").not_after_unix_s;
-    if (ends > 0)
-      metrics_.add_gauge("harp_cert_expiry_seconds", "Time until a tunnel certificate ends.", "certificate", name,
-                         [ends] { return static_cast<double>(ends - std::time(nullptr)); });
-  }
+  read_certificate_ends();
+  for (size_t i = 0; i < tunnel_certificates.size(); ++i)
+    if (certificate_ends_[i] > 0)
+      metrics_.add_gauge("harp_cert_expiry_seconds", "Time until a tunnel certificate ends.", "certificate",
+                         tunnel_certificates[i],
+                         [this, i] { return static_cast<double>(certificate_ends_[i] - std::time(nullptr)); });
 }
 
 void bridge_node::say_deviations() const {

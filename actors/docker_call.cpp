@@ -42,28 +42,6 @@ bool all_of(std::string_view text, Test test) {
   return !text.empty() && std::all_of(text.begin(), text.end(), test);
 }
 
-/// Decodes escapes; nothing when one is broken. `plus_is_blank` is for queries.
-std::optional<std::string> percent_decode(std::string_view text, bool plus_is_blank) {
-  std::string result;
-  result.reserve(text.size());
-  for (size_t at = 0; at < text.size(); ++at) {
-    char c = text[at];
-    if (c == '%') {
-      auto digits = text.substr(at + 1, 2);
-      unsigned byte = 0;
-      if (digits.size() != 2 || !all_of(digits, is_hex))
-        return std::nullopt;
-      std::from_chars(digits.data(), digits.data() + 2, byte, 16);
-      c = static_cast<char>(byte);
-      at += 2;
-    } else if (c == '+' && plus_is_blank) {
-      c = ' ';
-    }
-    result.push_back(c);
-  }
-  return result;
-}
-
 bool take_prefix(std::string_view& text, std::string_view prefix) {
   if (text.substr(0, prefix.size()) != prefix)
     return false;
@@ -224,6 +202,27 @@ bool is_registry(std::string_view part) {
 }
 
 } // namespace
+
+std::optional<std::string> percent_decode(std::string_view text, bool plus_is_blank) {
+  std::string result;
+  result.reserve(text.size());
+  for (size_t at = 0; at < text.size(); ++at) {
+    char c = text[at];
+    if (c == '%') {
+      auto digits = text.substr(at + 1, 2);
+      unsigned byte = 0;
+      if (digits.size() != 2 || !all_of(digits, is_hex))
+        return std::nullopt;
+      std::from_chars(digits.data(), digits.data() + 2, byte, 16);
+      c = static_cast<char>(byte);
+      at += 2;
+    } else if (c == '+' && plus_is_blank) {
+      c = ' ';
+    }
+    result.push_back(c);
+  }
+  return result;
+}
 
 std::string percent_encode(std::string_view text) {
   constexpr std::string_view digits = "0123456789ABCDEF";

@@ -38,5 +38,7 @@ bool is_image_reference(std::string_view text);
 
 /// Percent-encodes everything but unreserved characters, for one path segment or query value.
 std::string percent_encode(std::string_view text);
+/// Undoes it; nothing when an escape is broken. `plus_is_blank` is for queries.
+std::optional<std::string> percent_decode(std::string_view text, bool plus_is_blank = false);
 
 } // namespace harp

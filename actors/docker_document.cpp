@@ -234,6 +234,10 @@ engine_request list_containers_request() {
   return {"GET", "/containers/json?all=true&filters=" + percent_encode(R"({"name":["nc_app_"]})")};
 }
 
+engine_request ping_request() {
+  return {"GET", "/_ping"};
+}
+
 engine_request version_request() {
   return {"GET", "/version"};
 }

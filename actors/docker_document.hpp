@@ -50,6 +50,7 @@ std::optional<engine_request> start_exec_request(std::string_view id);
 std::optional<engine_request> inspect_exec_request(std::string_view id);
 engine_request list_containers_request();
 engine_request version_request();
+engine_request ping_request();
 /// The last `lines` of both streams (0 = all), multiplexed as engines do it.
 engine_request logs_request(const std::string& container, unsigned lines);
 

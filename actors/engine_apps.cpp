@@ -64,6 +64,20 @@ json app_entry(const container_facts& facts, const engine_job& job) {
 
 } // namespace
 
+exapp_answer apps_answer(const std::vector<container_facts>& apps, const engine_job& job) {
+  json list = json::array();
+  for (const auto& facts : apps)
+    list.push_back(app_entry(facts, job));
+  return json_text(list);
+}
+
+script<exapp_answer> run_probe_engine(engine_job& job) {
+  auto reply = co_await job.talk.ask(ping_request());
+  if (reply.status != 200)
+    co_return trouble_answer(reply, "answering a ping");
+  co_return text_answer(200, "OK");
+}
+
 script<exapp_answer> run_check_engine(engine_job& job) {
   auto reply = co_await job.talk.ask(version_request());
   auto version = reply.status == 200 ? read_version(reply.body) : std::nullopt;
@@ -82,15 +96,15 @@ script<exapp_answer> run_list_apps(engine_job& job) {
   auto names = reply.status == 200 ? read_container_names(reply.body) : std::nullopt;
   if (!names)
     co_return trouble_answer(reply, "listing containers");
-  json list = json::array();
+  std::vector<container_facts> apps;
   for (const auto& name : *names) {
-    if (list.size() == inspected_containers_max)
+    if (apps.size() == inspected_containers_max)
       break;
     auto told = co_await job.talk.ask(inspect_container_request(name));
     if (auto facts = told.status == 200 ? read_container(told.body) : std::nullopt)
-      list.push_back(app_entry(*facts, job));
+      apps.push_back(std::move(*facts));
   }
-  co_return json_text(list);
+  co_return apps_answer(apps, job);
 }
 
 script<exapp_answer> run_read_logs(engine_job& job) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace harp {
 
@@ -18,7 +19,10 @@ struct engine_facts {
   std::string server;  // likewise
   std::string trouble; // why it was not reached
   int64_t heard_unix_s = 0;
-  unsigned running = 0; // conversations
+  std::string product, version;          // as the last check was told, "" before one
+  std::vector<std::string> findings;     // of the last check, for people
+  std::vector<std::string> app_findings; // of the last list of apps, likewise
+  unsigned running = 0;                  // conversations
   unsigned waiting = 0;
 };
 

@@ -8,16 +8,6 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-exapp_answer json_answer(int status, const json& body) {
-  return {status, body.dump(-1, ' ', false, json::error_handler_t::replace), "application/json"};
-}
-
-exapp_answer owner_refusal(std::string_view what, const std::string& name,
-                           const std::string& owner) {
-  return text_answer(409, "409 Conflict: the " + std::string{what} + " " + name + " belongs to "
-                              + owner);
-}
-
 exapp_answer no_container(const engine_job& job) {
   return text_answer(404, "404 Not Found: there is no container " + job.call->container());
 }
@@ -219,6 +209,16 @@ script<exapp_answer> run_image_remove(engine_job& job) {
 
 } // namespace
 
+exapp_answer json_answer(int status, const json& body) {
+  return {status, body.dump(-1, ' ', false, json::error_handler_t::replace), "application/json"};
+}
+
+exapp_answer owner_refusal(std::string_view what, const std::string& name,
+                           const std::string& owner) {
+  return text_answer(409, "409 Conflict: the " + std::string{what} + " " + name + " belongs to "
+                              + owner);
+}
+
 exapp_answer text_answer(int status, std::string_view text) {
   return {status, std::string{text}, "text/plain"};
 }
@@ -277,6 +277,10 @@ script<exapp_answer> run_docker(engine_job& job) {
     return run_check_engine(job);
   case exapp_action::list_apps:
     return run_list_apps(job);
+  case exapp_action::probe_engine:
+    return run_probe_engine(job);
+  case exapp_action::expose: // Kubernetes only: not reached, the call's path is refused before
+  case exapp_action::resolve:
   case exapp_action::read_logs:
     break;
   }

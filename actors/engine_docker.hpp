@@ -5,6 +5,8 @@
 #include "actors/engine_owner.hpp"
 #include "actors/engine_script.hpp"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -45,11 +47,18 @@ script<exapp_answer> run_docker(engine_job& job);
 // -- for the other scripts -----------------------------------------------------------------------
 
 exapp_answer text_answer(int status, std::string_view text);
+exapp_answer json_answer(int status, const nlohmann::ordered_json& body);
+/// 409: `what` called `name` is somebody else's.
+exapp_answer owner_refusal(std::string_view what, const std::string& name,
+                           const std::string& owner);
+/// The list that `harp apps ls` shows, one engine's part.
+exapp_answer apps_answer(const std::vector<container_facts>& apps, const engine_job& job);
 /// What an unexpected reply means to AppAPI: 503, or 504 when it was time that ran out.
 exapp_answer trouble_answer(const engine_reply& reply, std::string_view doing);
 /// Inspects the call's container and judges its owner.
 script<found_container> find_container(engine_job& job);
 script<exapp_answer> run_install_certificates(engine_job& job);
+script<exapp_answer> run_probe_engine(engine_job& job);
 script<exapp_answer> run_check_engine(engine_job& job);
 script<exapp_answer> run_list_apps(engine_job& job);
 script<exapp_answer> run_read_logs(engine_job& job);

@@ -4,6 +4,7 @@
 
 #include "actors/docker_document.hpp"
 #include "actors/engine_facts.hpp"
+#include "actors/kubernetes_document.hpp"
 #include "actors/tunnel_credential.hpp"
 
 #include <memory>
@@ -21,6 +22,7 @@ struct engine_identity {
   bool legacy_exapp_key = false; // ExApps get the shared key, as with HaRP
   bool tunnel_tls = true;
   bind_policy binds;
+  std::shared_ptr<const kubernetes_rules> kubernetes; // null: that backend is off
 };
 
 enum class ownership : uint8_t { ours, adopted, foreign };

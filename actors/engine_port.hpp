@@ -11,6 +11,9 @@
 
 namespace harp {
 
+/// Stands for the Kubernetes API where others are told by their control port; no tunnel has it.
+inline constexpr uint16_t kubernetes_engine = 1;
+
 class engine_port {
 public:
   virtual ~engine_port() = default;

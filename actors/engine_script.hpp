@@ -2,6 +2,8 @@
 // pauses, driven by whoever owns the wires and the clock. No Asio, no CAF, no thread.
 #pragma once
 
+#include "actors/expose_call.hpp"
+
 #include <chrono>
 #include <coroutine>
 #include <exception>
@@ -38,6 +40,7 @@ struct exapp_answer {
   int status = 500;
   std::string body{};
   std::string content_type = "text/plain";
+  std::optional<app_place> place{}; // expose and resolve: where the app is reached
 };
 
 /// What a script waits for next: an engine's reply, or time.

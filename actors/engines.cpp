@@ -2,11 +2,39 @@
 
 #include "net/log.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <ctime>
 
 namespace harp {
 
 using net::log_level;
+
+namespace {
+
+constexpr size_t findings_max = 200; // of one engine
+
+/// What a check or a list of apps told, kept for status and `harp engine ls`.
+void remember(engine_facts& facts, exapp_action action, const exapp_answer& answer) {
+  auto told = answer.status == 200 ? nlohmann::json::parse(answer.body, nullptr, false) : nlohmann::json{};
+  if (action == exapp_action::check_engine && told.is_object()) {
+    facts.product = told.value("product", "");
+    facts.version = told.value("version", "");
+    facts.findings.clear();
+    for (const auto& [right, word] : told["rights"].items())
+      if (word == "forbidden" || word == "granted, but Harp does not need it")
+        facts.findings.push_back("right to " + right + ": " + word.get<std::string>());
+  }
+  if (action != exapp_action::list_apps || !told.is_array())
+    return;
+  facts.app_findings.clear();
+  for (const auto& app : told)
+    for (const auto& finding : app["findings"])
+      if (facts.app_findings.size() < findings_max)
+        facts.app_findings.push_back(app["container"].get<std::string>() + ": " + finding.get<std::string>());
+}
+
+} // namespace
 
 engines_actor::behavior_type engines(engines_actor::stateful_pointer<engines_state> self,
                                      std::shared_ptr<const engine_identity> us,
@@ -14,8 +42,16 @@ engines_actor::behavior_type engines(engines_actor::stateful_pointer<engines_sta
   return self->state.start(std::move(us), std::move(board), port);
 }
 
-std::chrono::milliseconds engine_call_limit(exapp_action action) {
+std::chrono::milliseconds engine_call_limit(exapp_action action, uint16_t engine) {
   using std::chrono::seconds;
+  if (action == exapp_action::probe_engine || action == exapp_action::resolve)
+    return seconds{4}; // a caller waits 5 s for /info, a request of a user for its app's place
+  if (engine == kubernetes_engine && action == exapp_action::wait_for_start)
+    return pod_poll_interval * (image_pull_polls_max + pod_start_polls_max) * 2;
+  if (engine == kubernetes_engine && action == exapp_action::expose)
+    return seconds{660};
+  if (engine == kubernetes_engine && action != exapp_action::check_engine)
+    return kubernetes_request_limit;
   switch (action) {
   case exapp_action::exists:
     return seconds{15};
@@ -33,6 +69,9 @@ std::chrono::milliseconds engine_call_limit(exapp_action action) {
   case exapp_action::image_remove:
   case exapp_action::list_apps:
   case exapp_action::read_logs:
+  case exapp_action::expose:
+  case exapp_action::probe_engine:
+  case exapp_action::resolve:
     break;
   }
   return seconds{30};
@@ -61,11 +100,14 @@ int64_t engines_state::now_ms() const {
 // -- conversations -----------------------------------------------------------------------------
 
 caf::result<engine_verdict> engines_state::carry(const engine_order& order) {
+  if (order.engine == kubernetes_engine && !us_->kubernetes)
+    return engine_verdict{std::make_shared<const exapp_answer>(
+        text_answer(503, "503 Service Unavailable: Kubernetes is not switched on (HP_K8S_ENABLED)"))};
   auto& engine = engines_[order.engine];
   if (engine.facts.running >= engine_conversations_max
       && engine.waiting.size() >= engine_waiting_max)
     return caf::make_error(ec::busy, "too many calls wait for this engine");
-  auto limit = engine_call_limit(order.call->action);
+  auto limit = engine_call_limit(order.call->action, order.engine);
   auto token = ++last_token_;
   auto& one = *conversations_.emplace(token, std::make_unique<conversation>()).first->second;
   one.engine = order.engine;
@@ -96,7 +138,7 @@ caf::result<engine_verdict> engines_state::carry(const engine_order& order) {
 void engines_state::begin(uint64_t token, conversation& one) {
   one.running = true;
   ++engines_[one.engine].facts.running;
-  one.lines = run_docker(one.job);
+  one.lines = one.engine == kubernetes_engine ? run_kubernetes(one.job) : run_docker(one.job);
   one.lines.begin();
   advance(token, one);
 }
@@ -125,6 +167,8 @@ void engines_state::ask(uint64_t token, conversation& one, engine_request reques
   if (engines_[one.engine].api > api_number(engine_api_newest))
     request.target.insert(0, std::string{"/v"} + engine_api_newest);
   auto left = std::max<int64_t>(1, one.deadline_ms - now_ms());
+  if (one.engine == kubernetes_engine)
+    left = std::min<int64_t>(left, std::chrono::milliseconds{kubernetes_request_limit}.count());
   port_->ask_engine(one.engine, std::make_shared<const engine_request>(std::move(request)),
                     std::chrono::milliseconds{left}, token, caf::actor_cast<caf::actor>(self_));
 }
@@ -166,6 +210,7 @@ void engines_state::finish(uint64_t token, exapp_answer answer) {
   auto port = one.engine;
   if (one.running)
     --engines_[port].facts.running;
+  remember(engines_[port].facts, one.job.call->action, answer);
   one.answer.deliver(engine_verdict{std::make_shared<const exapp_answer>(std::move(answer))});
   start_next(port);
   publish();

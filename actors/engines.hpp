@@ -3,7 +3,7 @@
 #pragma once
 
 #include "actors/engine_board.hpp"
-#include "actors/engine_docker.hpp"
+#include "actors/engine_kubernetes.hpp"
 #include "actors/engine_port.hpp"
 #include "actors/handles.hpp"
 
@@ -25,7 +25,9 @@ inline constexpr size_t adoptions_noted_max = 4096;
 inline constexpr const char* engine_api_newest = "1.47";
 
 /// How long a call may take as a whole: inside AppAPI's own limits (appapi-harp.md 2.6, 4.5).
-std::chrono::milliseconds engine_call_limit(exapp_action action);
+std::chrono::milliseconds engine_call_limit(exapp_action action, uint16_t engine);
+/// Of one request to a Kubernetes API; a conversation there may be much longer.
+inline constexpr std::chrono::seconds kubernetes_request_limit{60};
 
 class engines_state {
 public:

@@ -1,12 +1,10 @@
 #include "actors/exapp_call.hpp"
 
 #include "actors/docker_call.hpp"
-
-#include <nlohmann/json.hpp>
+#include "actors/json_fields.hpp"
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 namespace harp {
 
@@ -14,7 +12,7 @@ namespace {
 
 using json = nlohmann::json;
 
-constexpr std::array<std::pair<exapp_action, std::string_view>, 11> action_names{{
+constexpr std::array<std::pair<exapp_action, std::string_view>, 14> action_names{{
     {exapp_action::exists, "exists"},
     {exapp_action::create, "create"},
     {exapp_action::start, "start"},
@@ -23,9 +21,12 @@ constexpr std::array<std::pair<exapp_action, std::string_view>, 11> action_names
     {exapp_action::remove, "remove"},
     {exapp_action::image_remove, "image_remove"},
     {exapp_action::install_certificates, "install_certificates"},
+    {exapp_action::expose, "expose"},
     {exapp_action::check_engine, "check_engine"},
     {exapp_action::list_apps, "list_apps"},
     {exapp_action::read_logs, "read_logs"},
+    {exapp_action::probe_engine, "probe_engine"},
+    {exapp_action::resolve, "resolve"},
 }};
 constexpr std::array<std::string_view, 4> restart_policies{"no", "always", "unless-stopped",
                                                            "on-failure"};
@@ -40,76 +41,7 @@ bool has_control_bytes(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-/// Parses with two refusals that the library lacks: keys given twice and great depth.
-std::optional<json> parse_strict(std::string_view text, std::string& error) {
-  std::vector<std::set<std::string>> seen;
-  auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
-    if (depth > static_cast<int>(exapp_json_depth_max))
-      error = "the body is nested too deeply";
-    if (event == json::parse_event_t::object_start)
-      seen.emplace_back();
-    else if (event == json::parse_event_t::object_end)
-      seen.pop_back();
-    else if (event == json::parse_event_t::key
-             && !seen.back().insert(parsed.get<std::string>()).second)
-      error = "a key is given twice";
-    return error.empty();
-  };
-  auto value = json::parse(text, watch, false);
-  if (error.empty() && !value.is_object())
-    error = "the body is not a JSON object";
-  return error.empty() ? std::optional{std::move(value)} : std::nullopt;
-}
-
-/// Takes fields out of one object; remembers the first error.
-class field_reader {
-public:
-  field_reader(const json& from, std::string& error) : from_(from), error_(error) {}
-
-  /// The field, or null when it is absent or JSON null.
-  const json* find(const char* key) const {
-    auto found = from_.find(key);
-    return found == from_.end() || found->is_null() ? nullptr : &*found;
-  }
-  void fail(const char* key, const char* what) {
-    if (error_.empty())
-      error_ = std::string{key} + ": " + what;
-  }
-  void text(const char* key, std::string& into) {
-    if (const json* value = find(key)) {
-      if (value->is_string())
-        into = value->get<std::string>();
-      else
-        fail(key, "must be a string");
-    }
-  }
-  void flag(const char* key, bool& into) {
-    if (const json* value = find(key)) {
-      if (value->is_boolean())
-        into = value->get<bool>();
-      else
-        fail(key, "must be true or false");
-    }
-  }
-  void amount(const char* key, std::optional<int64_t>& into) {
-    const json* value = find(key);
-    if (value == nullptr)
-      return;
-    bool fits = value->is_number_integer()
-                && (!value->is_number_unsigned() || value->get<uint64_t>() <= uint64_t{INT64_MAX})
-                && value->get<int64_t>() >= 0;
-    if (fits)
-      into = value->get<int64_t>();
-    else
-      fail(key, "must be a whole number that is not negative");
-  }
-
-private:
-  const json& from_;
-  std::string& error_;
-};
-
-void read_names(field_reader& from, exapp_call& into) {
+void read_names(json_fields& from, exapp_call& into) {
   from.text("name", into.name);
   from.text("instance_id", into.instance_id);
   from.text("role_suffix", into.role_suffix);
@@ -123,7 +55,7 @@ void read_names(field_reader& from, exapp_call& into) {
     from.fail("name", "is too long together with instance_id and role_suffix");
 }
 
-void read_environment(field_reader& from, exapp_call& into) {
+void read_environment(json_fields& from, exapp_call& into) {
   const json* list = from.find("environment_variables");
   if (list == nullptr || (list->is_object() && list->empty()))
     return;
@@ -143,7 +75,7 @@ void read_environment(field_reader& from, exapp_call& into) {
 void read_mount(const json& given, exapp_call& into, std::string& error) {
   mount_point mount;
   std::string mode = "rw";
-  field_reader fields{given, error};
+  json_fields fields{given, error};
   fields.text("source", mount.source);
   fields.text("target", mount.target);
   fields.text("mode", mode);
@@ -156,7 +88,7 @@ void read_mount(const json& given, exapp_call& into, std::string& error) {
   into.mounts.push_back(std::move(mount));
 }
 
-void read_mounts(field_reader& from, exapp_call& into, std::string& error) {
+void read_mounts(json_fields& from, exapp_call& into, std::string& error) {
   const json* list = from.find("mount_points");
   if (list == nullptr || (list->is_object() && list->empty()))
     return;
@@ -169,18 +101,47 @@ void read_mounts(field_reader& from, exapp_call& into, std::string& error) {
   }
 }
 
-void read_limits(field_reader& from, exapp_call& into, std::string& error) {
+/// A quantity as Kubernetes writes it ("512Mi", "0.5"): the API judges the rest of its form.
+bool is_quantity(std::string_view text) {
+  return !text.empty() && text.size() <= quantity_bytes_max && text.front() >= '0'
+         && text.front() <= '9' && std::all_of(text.begin(), text.end(), [](char c) {
+              return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+                     || c == '.';
+            });
+}
+
+/// Either a number of the unit Docker knows, or a quantity.
+void read_quantity(json_fields& from, const char* key, std::optional<int64_t>& number,
+                   std::string& quantity) {
+  const json* value = from.find(key);
+  if (value == nullptr || !value->is_string())
+    return from.amount(key, number);
+  from.text(key, quantity);
+  if (!is_quantity(quantity))
+    from.fail(key, "is not a quantity");
+}
+
+void read_limits(json_fields& from, exapp_call& into, engine_kind kind, std::string& error) {
   const json* limits = from.find("resource_limits");
   if (limits == nullptr || (limits->is_array() && limits->empty()))
     return;
   if (!limits->is_object())
     return from.fail("resource_limits", "must be an object");
-  field_reader fields{*limits, error};
-  fields.amount("memory", into.memory_bytes);
+  json_fields fields{*limits, error};
+  if (kind == engine_kind::docker) {
+    fields.amount("memory", into.memory_bytes);
+    fields.amount("nanoCPUs", into.nano_cpus);
+    return;
+  }
+  read_quantity(fields, "memory", into.memory_bytes, into.memory_quantity);
   fields.amount("nanoCPUs", into.nano_cpus);
+  std::optional<int64_t> whole;
+  read_quantity(fields, "cpu", whole, into.cpu_quantity);
+  if (whole)
+    into.cpu_quantity = std::to_string(*whole);
 }
 
-void read_create(field_reader& from, exapp_call& into, std::string& error) {
+void read_create(json_fields& from, exapp_call& into, engine_kind kind, std::string& error) {
   from.text("image", into.image);
   from.text("image_id", into.image);
   if (!is_image_reference(into.image))
@@ -204,10 +165,10 @@ void read_create(field_reader& from, exapp_call& into, std::string& error) {
     from.fail("compute_device", "must be cpu, cuda or rocm");
   read_environment(from, into);
   read_mounts(from, into, error);
-  read_limits(from, into, error);
+  read_limits(from, into, kind, error);
 }
 
-void read_certificates(field_reader& from, exapp_call& into) {
+void read_certificates(json_fields& from, exapp_call& into) {
   from.flag("install_frp_certs", into.install_frp_certificates);
   if (from.find("system_certs_bundle") == nullptr)
     return;
@@ -224,9 +185,11 @@ std::string_view to_string(exapp_action action) {
   return "unknown";
 }
 
-std::optional<exapp_action> exapp_action_of(std::string_view path_segment) {
+std::optional<exapp_action> exapp_action_of(std::string_view path_segment, engine_kind kind) {
+  // Nodes of a cluster clear away images by themselves; only there apps need to be exposed.
+  auto others = kind == engine_kind::docker ? exapp_action::expose : exapp_action::image_remove;
   for (const auto& [known, name] : action_names)
-    if (name == path_segment && known < exapp_action::check_engine)
+    if (name == path_segment && known < exapp_action::check_engine && known != others)
       return known;
   return std::nullopt;
 }
@@ -258,14 +221,15 @@ std::optional<std::string_view> environment_value(const std::vector<std::string>
   return std::nullopt;
 }
 
-std::variant<exapp_call, std::string> parse_exapp_call(exapp_action action, std::string_view text) {
+std::variant<exapp_call, std::string> parse_exapp_call(exapp_action action, std::string_view text,
+                                                       engine_kind kind) {
   std::string error;
-  auto value = parse_strict(text, error);
+  auto value = parse_call_object(text, error);
   if (!value)
     return error;
   exapp_call out;
   out.action = action;
-  field_reader fields{*value, error};
+  json_fields fields{*value, error};
   if (action == exapp_action::image_remove) {
     fields.text("image_ref", out.image_ref);
     if (!is_image_reference(out.image_ref))
@@ -274,11 +238,13 @@ std::variant<exapp_call, std::string> parse_exapp_call(exapp_action action, std:
     read_names(fields, out);
   }
   if (action == exapp_action::create)
-    read_create(fields, out, error);
+    read_create(fields, out, kind, error);
   else if (action == exapp_action::remove)
     fields.flag("remove_data", out.remove_data);
   else if (action == exapp_action::install_certificates)
     read_certificates(fields, out);
+  else if (action == exapp_action::expose)
+    out.wish = read_expose_wish(fields);
   if (!error.empty())
     return error;
   return out;

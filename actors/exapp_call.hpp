@@ -1,6 +1,8 @@
 // What AppAPI asks about an ExApp's container, read from its JSON into typed, checked fields
-// (appapi-harp.md 4.5; quality.md S4, K02). Pure.
+// (appapi-harp.md 4.5, 4.6; quality.md S4, K02). Pure.
 #pragma once
+
+#include "actors/expose_call.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -19,9 +21,12 @@ inline constexpr size_t environment_entry_bytes_max = 128 * 1024;
 inline constexpr size_t mount_points_max = 64;
 inline constexpr size_t mount_path_bytes_max = 4096;
 inline constexpr size_t network_name_bytes_max = 128;
-inline constexpr size_t exapp_json_depth_max = 8;
+inline constexpr size_t quantity_bytes_max = 32;
 
-/// The last path segment of `/docker/exapp/...`, and what Harp's own commands ask.
+/// What carries the ExApps out: a Docker or Podman engine behind a control port, or a Kubernetes API.
+enum class engine_kind : uint8_t { docker, kubernetes };
+
+/// The last path segment of `/docker/exapp/...` and `/k8s/exapp/...`, and what Harp itself asks.
 enum class exapp_action : uint8_t {
   exists,
   create,
@@ -31,13 +36,17 @@ enum class exapp_action : uint8_t {
   remove,
   image_remove,
   install_certificates,
+  expose,       // Kubernetes only
   check_engine, // from here on: `harp engine`, `harp apps`, `harp adopt`
   list_apps,
   read_logs,
+  probe_engine, // is it there? asked for /info
+  resolve,      // Kubernetes: where is the app's upstream?
 };
 std::string_view to_string(exapp_action action);
-/// AppAPI's actions only.
-std::optional<exapp_action> exapp_action_of(std::string_view path_segment);
+/// AppAPI's actions on such an engine only.
+std::optional<exapp_action> exapp_action_of(std::string_view path_segment,
+                                            engine_kind kind = engine_kind::docker);
 
 enum class compute_device : uint8_t { cpu, cuda, rocm };
 
@@ -59,12 +68,14 @@ struct exapp_call {
   compute_device device = compute_device::cpu;
   std::vector<mount_point> mounts;
   std::optional<int64_t> memory_bytes, nano_cpus;
+  std::string memory_quantity, cpu_quantity; // Kubernetes: as given; "" = the numbers count
   // others
   bool remove_data = false;
   std::string image_ref;
   std::optional<std::string> certificate_bundle; // PEM
   bool install_frp_certificates = false;
-  unsigned log_lines = 0; // read_logs; 0 = all
+  unsigned log_lines = 0;          // read_logs; 0 = all
+  std::optional<expose_wish> wish; // expose
 
   /// `nc_app_` + instance + name + role.
   [[nodiscard]] std::string container() const;
@@ -74,7 +85,8 @@ struct exapp_call {
 
 /// Reads a payload. The error is a sentence for AppAPI's log and holds no value of a variable.
 /// Unknown fields are ignored, a key given twice is an error, PHP's `[]` counts as an empty object.
-std::variant<exapp_call, std::string> parse_exapp_call(exapp_action action, std::string_view json);
+std::variant<exapp_call, std::string> parse_exapp_call(exapp_action action, std::string_view json,
+                                                       engine_kind kind = engine_kind::docker);
 
 /// True for what may stand in container names: 1 to exapp_name_bytes_max of `A-Za-z0-9_.-`.
 bool is_exapp_name(std::string_view text);

@@ -22,6 +22,7 @@ using gatekeeper_actor = caf::typed_actor<
 /// Which app id and port is served by which tunnel or address; ExApp records.
 using registry_actor = caf::typed_actor<
   caf::replies_to<record_atom, std::string>::with<record_answer>,  // What does Nextcloud say of this app?
+  caf::replies_to<renew_atom, std::string>::with<record_answer>,   // The same, asked of Nextcloud now: its place has changed.
   caf::replies_to<caf::put_atom, record_answer>::with<bool>,       // Nextcloud pushed a record; true: kept.
   caf::replies_to<caf::delete_atom, std::string>::with<bool>,      // Nextcloud withdrew one; was it there?
   caf::reacts_to<caf::update_atom, std::string, bool>,             // Ask Nextcloud anew about a known app; true: it is open again.

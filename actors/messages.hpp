@@ -308,6 +308,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(harp, caf::first_custom_type_id)
 
   CAF_ADD_ATOM(harp, harp, user_atom, "user")         // who is this?
   CAF_ADD_ATOM(harp, harp, record_atom, "record")     // what is this app?
+  CAF_ADD_ATOM(harp, harp, renew_atom, "renew")       // ask Nextcloud about an app whatever is known
   CAF_ADD_ATOM(harp, harp, login_atom, "login")       // may this client tunnel?
   CAF_ADD_ATOM(harp, harp, fail_atom, "fail")         // a failure to count
   CAF_ADD_ATOM(harp, harp, vouch_atom, "vouch")       // this peer delivers valid signed calls

@@ -28,12 +28,15 @@ inline constexpr size_t tunnel_sessions_max = 4'096;
 inline constexpr std::chrono::milliseconds absent_life{15'000};       // appapi-harp.md 3.1
 inline constexpr std::chrono::milliseconds record_fresh_for{300'000}; // then asked again in the background (FS14)
 inline constexpr std::chrono::milliseconds registry_tick{1'000};
+inline constexpr std::chrono::seconds place_limit{5}; // for the Kubernetes API to say where an app is
 
 struct registry_settings {
   std::string shared_key;
   std::string nextcloud_url;
   bool legacy_key_ports = true;
   bool local_engine = false;
+  /// Who knows where apps in Kubernetes are; empty: that backend is off and every record says it itself.
+  std::function<engines_actor()> engines;
 };
 
 class registry_state {
@@ -54,6 +57,7 @@ private:
   struct kept_record {
     known_app app;
     int64_t asked_ms = 0;
+    uint64_t token = 0; // of the look-up or push it came by: an older one never replaces it
   };
   struct session {
     std::shared_ptr<const net::frp_login> login;
@@ -73,8 +77,13 @@ private:
   void look_up(const std::string& app_id, waiter tell);
   bool ask_nextcloud(const std::string& app_id, lookup&& waiting);
   void finish(const fetched& got);
-  void store(const std::string& app_id, record_ptr fresh);
-  bool put(const record_answer& pushed);
+  void conclude(uint64_t token, bool ok, const record_ptr& fresh);
+  void store(const std::string& app_id, record_ptr fresh, uint64_t token);
+  caf::result<record_answer> renew(const std::string& app_id);
+  caf::result<bool> put(const record_answer& pushed);
+  bool keep_pushed(const record_ptr& pushed, uint64_t token);
+  /// Told the record with the place that the cluster names, or null when it cannot be asked.
+  void locate(record_ptr record, std::function<void(const record_ptr&)> tell);
   bool withdraw(const std::string& app_id);
   void ask_again(const std::string& app_id, bool reopen);
   void publish_records();

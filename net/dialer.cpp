@@ -1,5 +1,7 @@
 #include "net/dialer.hpp"
 
+#include "net/passed_socket.hpp"
+
 #include "net/socket_stream.hpp"
 #include "net/waiter.hpp"
 #include "storage/types.hpp"
@@ -149,6 +151,15 @@ asio::awaitable<dial_result> dialer::tcp(std::string host, uint16_t port, millis
 
 asio::awaitable<dial_result> dialer::unix_socket(std::string path, milliseconds limit) {
   dial_result result;
+  if (auto passed = passed_connection(path)) {
+    result.error = passed->open() ? dial_error::none : dial_error::refused;
+    if (passed->open()) {
+      socket_type socket{loop_.io()};
+      socket.assign(asio::generic::stream_protocol{AF_UNIX, 0}, passed->release());
+      result.stream = make_socket_stream(std::move(socket));
+    }
+    co_return result;
+  }
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     result.error = dial_error::failed;
     co_return result;

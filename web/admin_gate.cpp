@@ -84,8 +84,11 @@ std::optional<uint64_t> query_number(std::string_view query, std::string_view na
 
 } // namespace
 
-std::string info_json() {
-  return json{{"version", version}, {"docker", true}, {"kubernetes", {{"enabled", false}}}}.dump();
+std::string info_json(const cluster_info& cluster) {
+  json kubernetes{{"enabled", cluster.enabled}};
+  if (cluster.enabled)
+    kubernetes.update(json{{"api_server", cluster.api_server}, {"reachable", cluster.reachable}});
+  return json{{"version", version}, {"docker", true}, {"kubernetes", kubernetes}}.dump();
 }
 
 std::string heartbeat_json() {

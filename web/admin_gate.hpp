@@ -45,8 +45,14 @@ public:
   void malformed(const net::connection_facts&, std::string_view) override {}
 };
 
+/// What /info says of the Kubernetes backend.
+struct cluster_info {
+  bool enabled = false;
+  std::string api_server;
+  bool reachable = false;
+};
 /// The body of GET /info: AppAPI compares `version` (appapi-harp.md 4.3).
-std::string info_json();
+std::string info_json(const cluster_info& cluster = {});
 /// The body of GET /heartbeat.
 std::string heartbeat_json();
 

@@ -27,6 +27,7 @@ struct named_action {
 
 constexpr named_action actions[] = {{"serve", run_serve},
                                     {"expose", run_expose},
+                                    {"engine-helper", run_engine_helper},
                                     {"version", run_version},
                                     {"config check", run_config_check},
                                     {"config show", run_config_show},
@@ -145,6 +146,19 @@ int run_reached(CLI::App& app, const cli_settings& settings, const cli_hooks& ho
 
 } // namespace
 
+namespace {
+
+/// Takes the node's command line behind `engine-helper ... --`, which is not ours to read.
+std::vector<std::string> without_foreign_words(const std::vector<std::string>& words, helper_options& into) {
+  auto mark = std::find(words.begin(), words.end(), "--");
+  if (mark == words.end() || std::find(words.begin(), mark, "engine-helper") == mark)
+    return words;
+  into.command.assign(mark + 1, words.end());
+  return {words.begin(), mark};
+}
+
+} // namespace
+
 int run_cli(const std::vector<std::string>& words, const cli_hooks& hooks, const cli_world& world) {
   CLI::App app;
   cli_settings settings;
@@ -153,7 +167,7 @@ int run_cli(const std::vector<std::string>& words, const cli_hooks& hooks, const
   for (auto* sub : app.get_subcommands([](const CLI::App*) { return true; }))
     sub->allow_extras(false);
   try {
-    auto reversed = words;
+    auto reversed = without_foreign_words(words, settings.helper);
     std::reverse(reversed.begin(), reversed.end());
     app.parse(std::move(reversed));
   } catch (const CLI::CallForHelp&) {

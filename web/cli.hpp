@@ -19,6 +19,13 @@ inline constexpr int exit_problem = 1;
 inline constexpr int exit_usage = 2;
 inline constexpr int exit_unreachable = 3; // the daemon
 
+/// What `harp engine-helper` is told.
+struct helper_options {
+  std::string socket;               // of the engine
+  std::string user;                 // whom the node runs as; "" = as the helper
+  std::vector<std::string> command; // the node; empty: `harp serve`
+};
+
 /// Filled by main: the commands that run until they are stopped. Each returns the exit code.
 struct cli_hooks {
   /// Everything that was read, before `serve`: for GET /api/config (config_json) and for reloading
@@ -27,6 +34,7 @@ struct cli_hooks {
   /// The configuration is valid, the log is set up and the warnings are written.
   std::function<int(const config&)> serve;
   std::function<int(const expose_options&)> expose;
+  std::function<int(const config&, const helper_options&)> engine_helper;
   /// A call of the storage plane (name, JSON arguments) while no daemon runs on the state directory.
   std::function<admin_answer(const config_sources&, const std::string&, const std::string&)> storage;
 };

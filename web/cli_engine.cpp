@@ -23,15 +23,26 @@ CLI::App* command(CLI::App& parent, const std::string& name, const std::string& 
   return added;
 }
 
-void add_port(CLI::App* to, engine_words& into) {
-  to->add_option("port", into.port, "the engine's port, 24000 to 24099")
+/// What the API takes for the Kubernetes backend, which has no control port.
+constexpr const char* kubernetes_port = "1";
+
+/// `kubernetes` stands for that backend.
+void allow_kubernetes(CLI::Option* port) {
+  port->transform([](std::string given) { return given == "kubernetes" ? kubernetes_port : given; },
+                  "", "kubernetes");
+}
+
+CLI::Option* add_port(CLI::App* to, engine_words& into) {
+  return to->add_option("port", into.port, "the engine's port, 24000 to 24099")
       ->option_text("PORT")
       ->required();
 }
 
 void add_app(CLI::App* to, engine_words& into) {
   to->add_option("app", into.app, "the app's id")->option_text("APP")->required();
-  to->add_option("--engine", into.port, "only on the engine of this port")->option_text("PORT");
+  allow_kubernetes(to->add_option("--engine", into.port,
+                                  "only on the engine of this port, or kubernetes")
+                       ->option_text("PORT"));
 }
 
 /// A call of the API and the arguments it takes out of the words.
@@ -86,6 +97,24 @@ void print(const cli_call& call, const std::string& words, const std::string& bo
   }
 }
 
+/// The daemon's own words for why it did not do it; false when it gave none.
+bool print_refusal(const cli_call& call, const std::string& body) {
+  auto value = json::parse(body, nullptr, false);
+  if (!value.is_object() || !value.contains("error") || !value["error"].is_string())
+    return false;
+  if (call.settings.json) {
+    call.world.out << body;
+    return true;
+  }
+  for (const char* key : {"error", "next"}) {
+    std::string shown;
+    net::append_visible(shown, value.value(key, std::string{}));
+    if (!shown.empty())
+      call.world.err << "harp: " << shown << "\n";
+  }
+  return true;
+}
+
 } // namespace
 
 void add_engine_commands(CLI::App& app, engine_words& into) {
@@ -93,8 +122,10 @@ void add_engine_commands(CLI::App& app, engine_words& into) {
   engine->require_subcommand(0, 1);
   command(*engine, "ls",
           "list them: where they are, whether they answered last, which API they speak");
-  add_port(command(*engine, "check", "ask one now: product, version and what Harp may do there"),
-           into);
+  allow_kubernetes(
+      add_port(command(*engine, "check",
+                       "ask one (PORT, or kubernetes) now: product, version, what Harp may do there"),
+               into));
   auto* add = command(*engine, "add",
                       "serve a further engine of this machine; remote ones come by tunnel");
   add_port(add, into);
@@ -132,6 +163,8 @@ int run_engine(const cli_call& call, const std::string& words) {
                          .dump(-1, ' ', false, json::error_handler_t::replace);
     auto answer = ask_daemon(state, "POST", std::string{"/api/call/"} + known.name, arguments,
                              engine_call_limit);
+    if (answer.status >= 400 && print_refusal(call, answer.body))
+      return exit_problem;
     if (answer.status != 200)
       return report_failure(answer, state, call);
     print(call, words, answer.body);

@@ -39,6 +39,7 @@ struct cli_settings {
   std::string shell;
   expose_options expose;
   engine_words engine;
+  helper_options helper;
   std::string expose_to, expose_server, token_file;
   bool no_tls = false;
   bool no_mux = false;
@@ -58,6 +59,7 @@ void build_cli(CLI::App& app, cli_settings& into);
 
 int run_serve(const cli_call& call);
 int run_expose(const cli_call& call);
+int run_engine_helper(const cli_call& call);
 int run_version(const cli_call& call);
 int run_config_check(const cli_call& call);
 int run_config_show(const cli_call& call);

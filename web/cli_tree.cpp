@@ -80,6 +80,17 @@ void add_expose(CLI::App& app, cli_settings& into) {
   expose->add_flag("--no-mux", into.no_mux, "one TCP connection per stream");
 }
 
+void add_helper(CLI::App& app, helper_options& into) {
+  auto* helper = command(app, "engine-helper",
+                         "run the node apart from its container engine: this process holds the engine's socket, has no "
+                         "network and does only what ExApps need; the node runs below it and never touches the socket");
+  helper->add_option("--socket", into.socket, "the engine's socket; /var/run/docker.sock unless given")
+      ->option_text("PATH");
+  helper->add_option("--user", into.user, "run the node as this user, with its groups only")->option_text("NAME");
+  helper->footer("How to run the node stands behind --, e.g. `harp engine-helper --user harp -- harp serve`; `harp serve` "
+                 "unless given.");
+}
+
 } // namespace
 
 void build_cli(CLI::App& app, cli_settings& into) {
@@ -106,6 +117,7 @@ void build_cli(CLI::App& app, cli_settings& into) {
   add_client_commands(app, into);
   add_expose(app, into);
   add_engine_commands(app, into.engine);
+  add_helper(app, into.helper);
   add_storage_commands(app, into.storage);
   command(app, "version", "print the version");
   auto* completion = command(app, "completion", "print a completion script for a shell");

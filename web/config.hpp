@@ -68,6 +68,7 @@ struct config {
   std::string local_engine;     // engines.local / HARP_ENGINES_LOCAL: socket path; image default
                                 // /var/run/docker.sock when mounted
   std::string bind_mounts = "all"; // engines.bind_mounts / HARP_ENGINES_BIND_MOUNTS: all, none or directories
+  unsigned engine_helper = 0; // HARP_ENGINES_HELPER: descriptor to the process that holds engines.local; 0 = none
   bool legacy_exapp_key = false;   // engines.legacy_exapp_key / HARP_ENGINES_LEGACY_EXAPP_KEY: ExApps get the shared key
 
   // [listen]

@@ -177,6 +177,10 @@ void add_other_rows(std::vector<key_entry>& t) {
                        "socket of the container engine of this machine, published as port 24000",
                        set_path<&config::local_engine>, show<&config::local_engine>),
                    "/var/run/docker.sock in the image when mounted, else none"));
+  t.push_back(outside_files(row("engines.helper", {"HARP_ENGINES_HELPER"},
+                  "set by `harp engine-helper` only: the descriptor over which that process is asked for connections to "
+                  "engines.local",
+                  set_number<&config::engine_helper, 0, 1024>, show<&config::engine_helper>)));
   t.push_back(row("engines.bind_mounts", {"HARP_ENGINES_BIND_MOUNTS"},
                   "directories of an engine's host that ExApps may mount: all, none, or a list by comma; never /, "
                   "/proc or an engine's socket",

@@ -13,6 +13,7 @@ constexpr const char* talk_json
 
 struct world : testing::actor_world {
   registry_actor tested;
+  std::function<engines_actor()> cluster; // the Kubernetes backend, or empty
 
   world() { begin(true); }
   ~world() { end(); }
@@ -22,6 +23,7 @@ struct world : testing::actor_world {
     settings.nextcloud_url = "http://nextcloud.test";
     settings.legacy_key_ports = legacy;
     settings.local_engine = true;
+    settings.engines = cluster;
     tested = sys.spawn(registry, std::make_shared<const registry_settings>(settings), answers, &port);
     drain();
   }
@@ -100,7 +102,101 @@ struct world : testing::actor_world {
   }
 };
 
+/// A registry beside a Kubernetes backend that answers as told.
+struct cluster_world : world {
+  exapp_answer said = answer_of(200);
+  std::vector<std::string> asked_for;
+  engines_actor backend;
+
+  static exapp_answer answer_of(int status, std::optional<app_place> place = {}) {
+    exapp_answer out{status, {}, {}};
+    out.place = std::move(place);
+    return out;
+  }
+  cluster_world() {
+    end();
+    backend = sys.spawn([this](engines_actor::pointer) -> engines_actor::behavior_type {
+      return {
+        [this](carry_atom, const engine_order& order) -> caf::result<engine_verdict> {
+          asked_for.push_back(order.call->name);
+          return engine_verdict{std::make_shared<const exapp_answer>(said)};
+        },
+        [](const engine_told&) {},
+        [](pause_atom, uint64_t) {},
+        [](limit_atom, uint64_t) {},
+      };
+    });
+    cluster = [this] { return backend; };
+    begin(true);
+  }
+  std::string place_of(const std::string& app) {
+    auto table = answers->records.read();
+    auto known = table->find(app);
+    if (known == table->end())
+      return "unknown";
+    return known->second.direct->host + ":" + std::to_string(known->second.direct->port);
+  }
+};
+
 } // namespace
+
+CAF_TEST_FIXTURE_SCOPE(registry_in_kubernetes_tests, cluster_world)
+
+CAF_TEST(x37_every_fresh_record_takes_the_place_that_the_cluster_names) {
+  said = answer_of(200, app_place{"10.96.0.7", 80});
+  auto asked = ask_record("talk");
+  port.answer(200, talk_json);
+  CAF_CHECK_EQUAL(outcome(asked), "1.0.0");
+  CAF_CHECK_EQUAL(place_of("talk"), "10.96.0.7:80");
+  CAF_CHECK(withdraw("talk"));
+  said = answer_of(200, app_place{"10.96.0.8", 81});
+  CAF_CHECK(push("talk"));
+  CAF_CHECK_EQUAL(place_of("talk"), "10.96.0.8:81");
+  CAF_CHECK_EQUAL(asked_for, (std::vector<std::string>{"talk", "talk"}));
+}
+
+CAF_TEST(an_app_that_is_not_exposed_is_where_nextcloud_says) {
+  CAF_CHECK(push("talk"));
+  CAF_CHECK_EQUAL(place_of("talk"), "127.0.0.1:23001");
+}
+
+CAF_TEST(a_cluster_that_cannot_be_asked_keeps_nothing) {
+  said = answer_of(503);
+  auto asked = ask_record("talk");
+  port.answer(200, talk_json);
+  CAF_CHECK_EQUAL(outcome(asked), "unavailable");
+  CAF_CHECK(!push("talk"));
+  CAF_CHECK_EQUAL(place_of("talk"), "unknown");
+  backend = nullptr; // Harp starts or stops
+  CAF_CHECK(!push("talk"));
+}
+
+CAF_TEST(renewing_asks_nextcloud_whatever_is_known) {
+  said = answer_of(200, app_place{"10.96.0.7", 80});
+  CAF_CHECK(push("talk"));
+  said = answer_of(200, app_place{"10.96.0.9", 80});
+  auto renewed = self->request(tested, caf::infinite, renew_atom_v, std::string{"talk"});
+  drain();
+  port.answer(200, talk_json);
+  CAF_CHECK_EQUAL(outcome(renewed), "1.0.0");
+  CAF_CHECK_EQUAL(place_of("talk"), "10.96.0.9:80");
+  auto gone = self->request(tested, caf::infinite, renew_atom_v, std::string{"talk"});
+  drain();
+  port.answer(404, "");
+  CAF_CHECK_EQUAL(outcome(gone), "absent");
+}
+
+CAF_TEST(an_older_question_never_replaces_a_newer_answer) {
+  said = answer_of(200, app_place{"10.96.0.7", 80});
+  auto older = ask_record("talk");
+  CAF_CHECK(push("talk"));
+  said = answer_of(200, app_place{"10.96.0.1", 80});
+  port.answer(200, talk_json);
+  CAF_CHECK_EQUAL(outcome(older), "1.0.0");
+  CAF_CHECK_EQUAL(place_of("talk"), "10.96.0.7:80");
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
 
 CAF_TEST_FIXTURE_SCOPE(registry_tests, world)
 

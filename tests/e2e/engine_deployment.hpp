@@ -49,6 +49,8 @@ struct deployment {
   nextcloud_stand_in nextcloud{"shared-key of the test"};
   std::unique_ptr<node> harp;
   std::unique_ptr<appapi> caller;
+  std::function<std::vector<std::string>(const temp_dir&)>
+      launcher; // as node_options has it; before begin()
 
   bool begin(settings environment, int engine_port, bool tls) {
     node_options options;
@@ -56,6 +58,7 @@ struct deployment {
     options.tunnel_tls = tls;
     environment.emplace("HP_BLACKLIST_COUNT", "10000");
     options.environment = std::move(environment);
+    options.launcher = launcher;
     harp = std::make_unique<node>(std::move(options));
     if (!harp->start())
       return false;

@@ -3,6 +3,8 @@
 #define CAF_SUITE e2e_engine_rules
 #include "tests/e2e/engine_deployment.hpp"
 
+#include <algorithm>
+
 using namespace harp::e2e;
 
 namespace {
@@ -47,6 +49,8 @@ CAF_TEST(k01_nothing_an_exapp_holds_opens_the_control_plane) {
       CAF_CHECK_EQUAL(answer.status, 401);
     }
   CAF_CHECK_EQUAL(site.engine.received().size(), before);
+  CAF_CHECK(site.world.harp->log().find("control call without the right key")
+            != std::string::npos); // the audit
 }
 
 CAF_TEST(t03_a_credential_opens_one_name_on_one_port) {
@@ -182,6 +186,76 @@ CAF_TEST(x13_an_engine_that_is_down_or_silent_is_told_so_in_time) {
                            "unix:" + (dir / "docker.sock")};
   CAF_CHECK_EQUAL(world.caller->helper("exists", world.caller->named(), 30s).status, 504);
   done = true;
+}
+
+/// The slowest but two of two hundred sequential requests.
+double p99_ms(const std::string& address, const std::string& target) {
+  std::vector<double> all;
+  http_client client{address};
+  for (int i = 0; i < 200; ++i) {
+    auto began = clock::now();
+    CAF_CHECK_EQUAL(client.ask("GET", target).status, 200);
+    all.push_back(std::chrono::duration<double, std::milli>(clock::now() - began).count());
+  }
+  std::sort(all.begin(), all.end());
+  return all[all.size() * 99 / 100 - 1];
+}
+
+CAF_TEST(x36_stalled_engines_and_apps_do_not_slow_the_others) {
+  temp_dir dir;
+  std::atomic<bool> done{false};
+  connection_server silent{[&done](channel&) { until(60s, [&done] { return done.load(); }); },
+                           "unix:" + (dir / "docker.sock")};
+  scripted_server brisk{[](const received_request&) { return response_text(404, "{}"); },
+                        "unix:" + (dir / "brisk.sock")};
+  deployment world;
+  CAF_REQUIRE(world.begin({{"HARP_ENGINES_LOCAL", dir / "docker.sock"}}, 24000, false));
+  CAF_CHECK_EQUAL(world.harp->command({"engine", "add", "24001", dir / "brisk.sock"}).status, 0);
+  sample_app app;
+  world.nextcloud.put("app", sample_record(app.port()));
+  double baseline = std::max(p99_ms(world.harp->exapps(), "/exapps/app/public"), 1.0);
+  std::vector<http_client> stalled;
+  header_list headers{{"harp-shared-key", world.harp->key()}, {"docker-engine-port", "24000"}};
+  auto stall = [&](const std::string& method, const std::string& target, const std::string& body) {
+    stalled.emplace_back(world.harp->exapps());
+    stalled.back().send(request_text(method, target, headers, body));
+  };
+  for (int i = 0; i < 50; ++i) {
+    stall("POST", "/exapps/app_api/docker/exapp/exists", R"({"name":"a"})");
+    stall("GET", "/exapps/app_api/v1.44/_ping", {});
+    stall("GET", "/exapps/app/silent?s=20", {});
+  }
+  double with_stalls = p99_ms(world.harp->exapps(), "/exapps/app/public");
+  CAF_MESSAGE("p99 " << baseline << " ms alone, " << with_stalls << " ms beside a stalled engine");
+  CAF_CHECK(with_stalls < 2 * baseline + 5);
+  appapi other{*world.harp, 24001};
+  auto began = clock::now();
+  CAF_CHECK_EQUAL(other.helper("exists", R"({"name":"a"})", 10s).status,
+                  200); // one slow engine harms no other
+  CAF_CHECK(clock::now() - began < 2s * patience());
+  done = true;
+}
+
+CAF_TEST(status_and_metrics_tell_of_every_engine) {
+  scripted_site site;
+  auto& harp = *site.world.harp;
+  CAF_CHECK_EQUAL(harp.metric("harp_engine_requests_total{engine=\"24000\"}"),
+                  -1.0); // not asked yet
+  CAF_CHECK_EQUAL(site.world.caller->helper("exists", R"({"name":"a"})").status, 200);
+  CAF_CHECK_EQUAL(harp.metric("harp_engine_requests_total{engine=\"24000\"}"), 1.0);
+  CAF_CHECK_EQUAL(harp.metric("harp_engine_reachable{engine=\"24000\"}"), 1.0);
+  CAF_CHECK(harp.metric("harp_engine_request_seconds_total{engine=\"24000\"}") > 0);
+  CAF_CHECK_EQUAL(harp.metric("harp_engine_failures_total{engine=\"24000\"}"), 0.0);
+  auto gone = site.dir / "gone.sock";
+  CAF_CHECK_EQUAL(harp.command({"engine", "add", "24001", gone}).status, 0);
+  CAF_CHECK_EQUAL(harp.command({"engine", "check", "24001"}).status, 1);
+  CAF_CHECK_EQUAL(harp.metric("harp_engine_reachable{engine=\"24001\"}"), 0.0);
+  CAF_CHECK_EQUAL(harp.metric("harp_engine_failures_total{engine=\"24001\"}"), 1.0);
+  auto status = nlohmann::json::parse(harp.command({"status", "--json"}).output, nullptr, false);
+  CAF_REQUIRE(status.is_object());
+  CAF_CHECK(status["engines"][0]["reachable"] == "yes");
+  CAF_CHECK(status["engines"][1]["reachable"] == "no");
+  CAF_CHECK(status["findings"].dump().find("engine 24001 cannot be reached") != std::string::npos);
 }
 
 CAF_TEST(an_engine_that_answers_nonsense_harms_nobody) {

@@ -63,10 +63,25 @@ private:
     }
   }
 
+  /// Where the body ends that the head announces.
+  static size_t body_end(const std::string& head) {
+    const std::string field = "\r\nContent-Length: ";
+    auto at = head.find(field);
+    auto body = head.find("\r\n\r\n") + 4;
+    return at > body ? body : body + std::stoul(head.substr(at + field.size()));
+  }
+
   void serve(int fd) {
     std::string head;
     char part[1024];
     while (head.find("\r\n\r\n") == std::string::npos) {
+      auto got = recv(fd, part, sizeof part, 0);
+      if (got <= 0)
+        return;
+      head.append(part, static_cast<size_t>(got));
+    }
+    size_t wanted = body_end(head);
+    while (head.size() < wanted) {
       auto got = recv(fd, part, sizeof part, 0);
       if (got <= 0)
         return;
