@@ -6,6 +6,25 @@
 
 namespace harp::net {
 
+void frame_bytes::resize(size_t size) {
+  if (size > capacity_) {
+    size_t grown = std::max(size, 2 * capacity_);
+    std::unique_ptr<char[]> larger{new char[grown]}; // make_unique would clear it
+    if (size_ > 0)
+      std::memcpy(larger.get(), bytes_.get(), size_);
+    bytes_ = std::move(larger);
+    capacity_ = grown;
+  }
+  size_ = size;
+}
+
+void frame_bytes::append(const char* from, size_t size) {
+  size_t at = size_;
+  resize(at + size);
+  if (size > 0)
+    std::memcpy(data() + at, from, size);
+}
+
 std::array<char, peer_head_bytes> encode_peer_head(const peer_frame_head& head) {
   auto byte = [&head](unsigned shift) { return static_cast<char>(head.length >> shift & 0xff); };
   return {byte(24),

@@ -27,23 +27,39 @@ inline constexpr uint8_t answer = 2; // the second of a pair under one number: S
                                      // Ping/Pong, Enrol/EnrolAck
 } // namespace peer_flag
 
-/// Allocates without clearing: a payload is overwritten at once.
-template <class T>
-struct raw_allocator : std::allocator<T> {
-  template <class U>
-  struct rebind {
-    using other = raw_allocator<U>;
-  };
-  template <class U>
-  void construct(U* at) noexcept {
-    ::new (static_cast<void*>(at)) U;
+/// Bytes that are overwritten at once: growing neither clears nor visits them. A vector does, with whatever allocator: one
+/// cycle per byte with g++ 12, a tenth of what receiving costs.
+class frame_bytes {
+public:
+  frame_bytes() = default;
+  frame_bytes(frame_bytes&&) noexcept = default;
+  frame_bytes& operator=(frame_bytes&&) noexcept = default;
+  frame_bytes(const frame_bytes& other) { append(other.data(), other.size()); }
+  frame_bytes& operator=(const frame_bytes& other) {
+    if (this != &other) {
+      clear();
+      append(other.data(), other.size());
+    }
+    return *this;
   }
-  template <class U, class... Args>
-  void construct(U* at, Args&&... args) {
-    std::allocator_traits<std::allocator<T>>::construct(*this, at, std::forward<Args>(args)...);
-  }
+  [[nodiscard]] char* data() { return bytes_.get(); }
+  [[nodiscard]] const char* data() const { return bytes_.get(); }
+  [[nodiscard]] size_t size() const { return size_; }
+  [[nodiscard]] size_t capacity() const { return capacity_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] const char* begin() const { return data(); }
+  [[nodiscard]] const char* end() const { return data() + size_; }
+  void clear() { size_ = 0; }
+  /// New bytes have any value.
+  void resize(size_t size);
+
+private:
+  void append(const char* from, size_t size);
+
+  std::unique_ptr<char[]> bytes_;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
 };
-using frame_bytes = std::vector<char, raw_allocator<char>>;
 
 struct peer_frame_head {
   uint32_t length = 0; // of the payload, big-endian on the wire
