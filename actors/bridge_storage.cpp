@@ -191,6 +191,7 @@ void bridge_storage::inside::spawn_space(node_store& all, const std::shared_ptr<
     swarming.own = rows->own();
     swarming.keeper = keeper;
     swarming.content = content;
+    swarming.reuse = std::make_shared<const chunk_reuse>(rows, content, all.packs(), all.places());
     swarming.tell_folder = [this, id](content_here what) {
       auto now = handles();
       if (auto found = now.find(id); found != now.end() && found->second.folder)

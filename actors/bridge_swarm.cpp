@@ -2,6 +2,7 @@
 
 #include "actors/ask.hpp"
 #include "actors/bridge_pool.hpp"
+#include "actors/bridge_serve.hpp"
 #include "net/log.hpp"
 #include "storage/digest.hpp"
 #include "storage/node_store.hpp"
@@ -12,68 +13,20 @@
 
 namespace harp {
 
-namespace {
-
-/// Number on the wire of a piece (storage.md 11).
-uint32_t wire_number(piece_kind kind, uint32_t no) {
-  switch (kind) {
-    case piece_kind::root:
-      return root_chunk_number;
-    case piece_kind::segment:
-      return segment_chunk_bit | no;
-    case piece_kind::chunk:
-      break;
-  }
-  return no;
-}
-
-piece_run piece_of(const content_id& cid, uint32_t wire) {
-  if (wire == root_chunk_number)
-    return {cid, piece_kind::root, 0, 1};
-  if ((wire & segment_chunk_bit) != 0)
-    return {cid, piece_kind::segment, wire & ~segment_chunk_bit, 1};
-  return {cid, piece_kind::chunk, wire, 1};
-}
-
-/// A piece of a content to be sent, or why not.
-struct piece_found {
-  std::string bytes;
-  missing_reason why = missing_reason::gone;
-};
-
-piece_found find_piece(const space_content& content, const std::shared_ptr<manifest_reader>& manifest, const content_id& cid, uint32_t wire) {
-  piece_found out;
-  auto piece = piece_of(cid, wire);
-  if (piece.kind == piece_kind::root) {
-    out.bytes = content.root_record(cid);
-  } else if (piece.kind == piece_kind::segment) {
-    if (manifest && piece.first < manifest->root().segments.size())
-      out.bytes = content.segment(manifest->root().segments[piece.first].id);
-  } else if (manifest) {
-    auto chunk = manifest->chunk(wire);
-    if (auto* placed = std::get_if<placed_chunk>(&chunk)) {
-      auto answer = content.read(cid, *placed);
-      if (auto* bytes = std::get_if<std::string>(&answer))
-        out.bytes = std::move(*bytes);
-      else if (std::get<chunk_refusal>(answer).why == chunk_trouble::changed)
-        out.why = missing_reason::changed;
-    }
-  }
-  return out;
-}
-
-} // namespace
-
 bridge_swarm::bridge_swarm(bridge& seam, std::shared_ptr<storage_plane> plane, bridge_links& links, content_finder contents)
   : seam_(seam), plane_(std::move(plane)), links_(links), contents_(std::move(contents)) {
   links_.on_fetch = [this](const device_key& from, const space_id& space, std::shared_ptr<const fetch_request> request, caf::actor answer_to) {
     fetch(from, space, std::move(request), std::move(answer_to));
   };
   links_.on_cancel = [this](const device_key& from, const space_id& space, const fetch_cancel& what) { cancel(from, space, what); };
-  links_.take_streams(message_type::want, [this](opened_stream opened) { return serve_want(std::move(opened)); });
+  serving_ = std::make_unique<bridge_serve>(plane_, contents_);
+  links_.take_streams(message_type::want, [this](opened_stream opened) { return serving_->serve(std::move(opened)); });
 }
 
+bridge_swarm::~bridge_swarm() = default;
+
 void bridge_swarm::stop() {
+  serving_->stop();
   std::lock_guard lock{mutex_};
   for (auto& [key, job] : asked_)
     job->answer_to = nullptr;
@@ -114,13 +67,28 @@ void bridge_swarm::cancel(const device_key& from, const space_id& space, const f
   {
     std::lock_guard lock{mutex_};
     auto found = asked_.find({from, space, what.id});
-    if (found == asked_.end() || !what.whole)
-      return; // single pieces of a request: what comes is dropped by the picker
+    if (found == asked_.end())
+      return;
     job = found->second;
   }
-  net::asio::post(job->home->executor(), [job] {
-    job->cancelled = true;
-    if (job->stream != nullptr)
+  if (what.whole) {
+    net::asio::post(job->home->executor(), [job] {
+      job->cancelled = true;
+      if (job->stream != nullptr)
+        job->stream->cancel();
+    });
+    return;
+  }
+  cancel_message told;
+  for (const auto& run : what.runs)
+    told.what.push_back({run.cid, {{wire_number(run.kind, run.first), run.count}}});
+  auto frame = net::encode_peer_frame(static_cast<uint8_t>(message_type::cancel), 0, encode_payload(told));
+  net::asio::post(job->home->executor(), [job, frame = std::move(frame)] {
+    // The Want is written and nothing else writes here. What is not taken whole would cut the frame: then the request ends.
+    if (job->stream == nullptr || !job->asked)
+      return;
+    auto done = job->stream->try_write(frame);
+    if (done.bytes != 0 && done.bytes != frame.size())
       job->stream->cancel();
   });
 }
@@ -141,7 +109,7 @@ net::asio::awaitable<void> bridge_swarm::run_fetch(asked_ptr job, space_id space
     auto payload = encode_payload(want);
     bool sent = co_await net::write_frame(*stream, static_cast<uint8_t>(message_type::want), 0, payload);
     if (sent) {
-      stream->shutdown_write();
+      job->asked = true;
       net::peer_frame frame;
       std::map<std::pair<content_id, uint32_t>, std::shared_ptr<std::string>> parts;
       for (;;) {
@@ -221,7 +189,8 @@ net::asio::awaitable<void> bridge_swarm::take_piece(asked_ptr job, std::shared_p
   report->run = piece_of(cid, number);
   report->bytes = bytes->size();
   auto stored_as = std::make_shared<chunk_id>();
-  auto done_job = [content, report, bytes, stored_as] {
+  auto claim = std::make_shared<std::optional<partial_claim>>();
+  auto done_job = [content, report, bytes, stored_as, claim] {
     using kind = fetch_report::kind;
     report->what = kind::bad;
     if (report->run.kind == piece_kind::root) {
@@ -267,6 +236,7 @@ net::asio::awaitable<void> bridge_swarm::take_piece(asked_ptr job, std::shared_p
     }
     report->words = content->write(report->run.cid, *placed, *bytes, all->root().chunks == 1);
     report->what = report->words.empty() ? kind::chunk : kind::unkept;
+    *claim = content->claim_due(report->run.cid);
     return true;
   };
   auto done = co_await in_pool(plane_->pool, std::move(done_job));
@@ -275,6 +245,8 @@ net::asio::awaitable<void> bridge_swarm::take_piece(asked_ptr job, std::shared_p
   if (report->what != fetch_report::kind::bad && report->what != fetch_report::kind::unkept && !stored_as->is_zero())
     co_await keep_piece(report, *stored_as, bytes);
   tell(job, *report);
+  if (*claim) // nobody waits for it: a record that does not come about costs a refetch after a crash
+    caf::anon_send(plane_->store, make_store_job([content, claim](node_store&) { content->record(**claim); }));
 }
 
 /// Root records and segments, and chunks that no file takes. A chunk that a crash loses is fetched again: no sync for it.
@@ -293,93 +265,6 @@ net::asio::awaitable<void> bridge_swarm::keep_piece(std::shared_ptr<fetch_report
     report->what = fetch_report::kind::unkept;
     report->words = "the packs did not take it";
   }
-}
-
-// -- serving -----------------------------------------------------------------------------------------------------------------
-
-net::asio::awaitable<void> bridge_swarm::serve_want(opened_stream opened) {
-  auto decoded = decode_payload(static_cast<uint8_t>(message_type::want), opened.payload);
-  auto* message = std::get_if<peer_message>(&decoded);
-  auto* want = message != nullptr ? std::get_if<want_message>(message) : nullptr;
-  if (want == nullptr) {
-    opened.stream->close(true);
-    co_return;
-  }
-  auto members = plane_->rosters->of(want->space);
-  auto content = contents_(want->space);
-  bool may = members && content && members->role_of(opened.link->peer()) != member_role::none && members->rid_of(plane_->self) != 0;
-  if (may && serving_ >= served_at_once_max) {
-    auto busy = encode_payload(busy_message{busy_retry_ms, want->what});
-    co_await net::write_frame(*opened.stream, static_cast<uint8_t>(message_type::busy), 0, busy);
-    opened.stream->shutdown_write();
-    co_return;
-  }
-  ++serving_;
-  bool good = true;
-  for (const auto& entry : want->entries) {
-    if (!good)
-      break;
-    bool referenced = false;
-    if (may) {
-      auto known_job = [content, cid = entry.cid] { return content->references(cid); };
-      auto known = co_await in_pool(plane_->pool, std::move(known_job));
-      referenced = known.value_or(false);
-    }
-    if (referenced) {
-      good = co_await serve_entry(*opened.stream, content, entry);
-      continue;
-    }
-    missing_message denied; // the same words whether it exists or not (quality.md C02)
-    denied.what = {entry.cid, {entry.run}};
-    denied.reason = missing_reason::denied;
-    auto payload = encode_payload(denied);
-    good = co_await net::write_frame(*opened.stream, static_cast<uint8_t>(message_type::missing), 0, payload);
-  }
-  --serving_;
-  if (good)
-    opened.stream->shutdown_write();
-  else
-    opened.stream->close(true);
-}
-
-net::asio::awaitable<bool> bridge_swarm::serve_entry(net::stream& to, std::shared_ptr<space_content> content, want_entry entry) {
-  std::shared_ptr<manifest_reader> manifest;
-  for (uint32_t i = 0; i < entry.run.count; ++i) {
-    uint32_t number = entry.run.first + i;
-    auto found_job = [content, &manifest, cid = entry.cid, number] {
-      if (!manifest && number != root_chunk_number)
-        if (auto opened = content->manifest(cid); auto* all = std::get_if<manifest_reader>(&opened))
-          manifest = std::make_shared<manifest_reader>(std::move(*all));
-      return find_piece(*content, manifest, cid, number);
-    };
-    auto found = co_await in_pool(plane_->pool, std::move(found_job));
-    if (!found)
-      co_return false;
-    if (found->bytes.empty()) {
-      missing_message missing;
-      missing.what = {entry.cid, {{number, 1}}};
-      missing.reason = found->why;
-      auto payload = encode_payload(missing);
-      bool sent = co_await net::write_frame(to, static_cast<uint8_t>(message_type::missing), 0, payload);
-      if (!sent)
-        co_return false;
-      continue;
-    }
-    for (size_t at = 0; at < found->bytes.size();) {
-      auto piece = std::string_view{found->bytes}.substr(at, frame_piece_bytes);
-      data_message data;
-      data.cid = entry.cid;
-      data.chunk = number;
-      data.offset = static_cast<uint32_t>(at);
-      at += piece.size();
-      data.last = at == found->bytes.size();
-      auto head = encode_data_head(data);
-      bool sent = co_await net::write_frame(to, static_cast<uint8_t>(message_type::data), 0, {head.data(), head.size()}, piece);
-      if (!sent)
-        co_return false;
-    }
-  }
-  co_return true;
 }
 
 } // namespace harp

@@ -14,14 +14,13 @@
 
 namespace harp {
 
-inline constexpr size_t served_at_once_max = 256; // Want streams; above: Busy
-inline constexpr uint32_t busy_retry_ms = 500;
-inline constexpr size_t frame_piece_bytes = 256 * 1024; // of a chunk, per Data frame: small enough to show progress
+class bridge_serve;
 
 class bridge_swarm {
 public:
   using content_finder = std::function<std::shared_ptr<space_content>(const space_id&)>;
   bridge_swarm(bridge& seam, std::shared_ptr<storage_plane> plane, bridge_links& links, content_finder contents);
+  ~bridge_swarm();
   /// Cancels all requests; nothing is reported any more.
   void stop();
 
@@ -32,6 +31,7 @@ private:
     caf::actor answer_to;
     net::stream* stream = nullptr; // on `home`'s thread only
     net::loop* home = nullptr;
+    bool asked = false;     // the Want is written; on `home`'s thread only
     bool cancelled = false; // on `home`'s thread only
   };
   using asked_ptr = std::shared_ptr<asked>;
@@ -42,15 +42,13 @@ private:
   net::asio::awaitable<bool> take_frame(asked_ptr job, std::shared_ptr<space_content> content, net::peer_frame& frame, std::map<std::pair<content_id, uint32_t>, std::shared_ptr<std::string>>& parts);
   net::asio::awaitable<void> take_piece(asked_ptr job, std::shared_ptr<space_content> content, content_id cid, uint32_t number, std::shared_ptr<std::string> bytes);
   net::asio::awaitable<void> keep_piece(std::shared_ptr<fetch_report> report, chunk_id id, std::shared_ptr<std::string> bytes);
-  net::asio::awaitable<void> serve_want(opened_stream opened);
-  net::asio::awaitable<bool> serve_entry(net::stream& to, std::shared_ptr<space_content> content, want_entry entry);
   void tell(const asked_ptr& job, fetch_report report) const;
 
   bridge& seam_;
   std::shared_ptr<storage_plane> plane_;
   bridge_links& links_;
   content_finder contents_;
-  std::atomic<size_t> serving_{0};
+  std::unique_ptr<bridge_serve> serving_;
   std::mutex mutex_;
   std::map<std::tuple<device_key, space_id, uint64_t>, asked_ptr> asked_; // guarded by it
 };

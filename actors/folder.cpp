@@ -1,6 +1,7 @@
 #include "actors/folder.hpp"
 
 #include "net/log.hpp"
+#include "storage/chunk_reuse.hpp"
 #include "storage/node_store.hpp"
 
 #include <caf/send.hpp>
@@ -318,13 +319,15 @@ void folder_state::record_round(std::shared_ptr<folder_round> round) {
   }
   auto rows = settings_.rows;
   auto space = settings_.space;
+  auto content = settings_.content;
   auto now = plane_->now_ms();
   ledger_options options;
   options.pairing = !first_scan_done_;
   in_store(
     self_, plane_->store,
-    [round, rows, space, options, now](node_store& all) {
+    [round, rows, space, content, options, now](node_store& all) {
       auto settled = std::make_shared<folder_settled>(settle_round(*round, *rows, all.packs(), options, now));
+      note_places(all.places(), rows->id(), *rows, *content, round->finished);
       if (!settled->change.made.empty())
         caf::anon_send(space, made_bundles{std::make_shared<const std::vector<bundle_ptr>>(settled->change.made), rows->state_root(), rows->checkpoint()});
       return settled;

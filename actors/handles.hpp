@@ -91,6 +91,7 @@ using swarm_actor = caf::typed_actor<
   caf::reacts_to<content_wish>,                                    // What the folder wants brought.
   caf::reacts_to<content_held>,                                    // The folder placed contents: others may have them from here.
   caf::reacts_to<fetch_news>,                                      // What became of a request.
+  caf::reacts_to<actor_step>,                                      // The rest of work that the pool did.
   caf::replies_to<report_atom>::with<swarm_report>,                // What is waited for?
   caf::reacts_to<caf::tick_atom, uint64_t>>;                       // Time passed; the generation tells old ticks.
 

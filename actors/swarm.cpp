@@ -18,6 +18,7 @@ swarm_actor::behavior_type swarm_state::start(std::shared_ptr<storage_plane> pla
   plane_ = std::move(plane);
   settings_ = std::move(settings);
   core_ = std::make_unique<picker>(picker_settings{settings_.own, settings_.keeper});
+  number_space();
   arm();
   return {
     [this](const member_link& fact) { member(fact); },
@@ -25,6 +26,7 @@ swarm_actor::behavior_type swarm_state::start(std::shared_ptr<storage_plane> pla
     [this](const content_wish& what) { wish(what); },
     [this](const content_held& what) { held(what); },
     [this](const fetch_news& what) { news(*what.report); },
+    [this](const actor_step& step) { (*step.rest)(); },
     [this](report_atom) { return report(); },
     [this](caf::tick_atom, uint64_t generation) {
       if (generation == tick_generation_)
@@ -42,7 +44,7 @@ void swarm_state::member(const member_link& fact) {
     peers_[fact.rid] = {fact.device, keeper};
     core_->peer_up(now, fact.rid, static_cast<peer_reach>(fact.reach), fact.rtt_ms, keeper);
     if (keeper)
-      for (const auto& [cid, size] : sizes_) // a keeper has what it could get; if not, it says Missing
+      for (const auto& [cid, want] : wants_) // a keeper has what it could get; if not, it says Missing
         core_->have(now, fact.rid, cid, true, {});
   } else {
     peers_.erase(fact.rid);
@@ -108,7 +110,7 @@ void swarm_state::mark_safe(const safe_message& told, const peer_note& note) {
     },
     [this, rid](std::vector<content_id>& contents) {
       for (const auto& cid : contents)
-        if (sizes_.contains(cid))
+        if (wants_.contains(cid))
           core_->have(plane_->now_ms(), rid, cid, true, {});
       run();
     },
@@ -128,14 +130,17 @@ void swarm_state::wish(const content_wish& what) {
   if (what.unwants)
     for (const auto& cid : *what.unwants) {
       core_->unwant(now, cid);
-      sizes_.erase(cid);
+      wants_.erase(cid);
     }
   if (what.wants)
     for (const auto& want : *what.wants) {
-      bool fresh = !sizes_.contains(want.cid);
+      auto known = wants_.find(want.cid);
+      if (known != wants_.end() && known->second.fetched)
+        continue; // whole in a moment
+      bool fresh = known == wants_.end();
       if (!core_->want(now, want))
         continue; // full: fetch_room tells when to come again
-      sizes_[want.cid] = want.size;
+      wants_[want.cid].what = want;
       if (fresh)
         offer_keepers(want.cid);
     }
@@ -179,7 +184,7 @@ void swarm_state::news(const fetch_report& report) {
       got_root(report.run.cid, report.peer, report.shape, report.chunk_count);
       break;
     case kind::segment:
-      core_->segment_arrived(now, report.peer, report.run.cid, report.run.first, report.chunks);
+      take_list(report.run.cid, report.peer, report.run.first, std::make_shared<const std::vector<chunk_ref>>(report.chunks));
       break;
     case kind::bad:
       net::log(log_level::warn, "HARP-C001", "chunk", "a peer sent wrong bytes", {{"peer", static_cast<uint64_t>(report.peer)}, {"cause", report.words}, {"next", "nothing: they were dropped and are fetched elsewhere"}});
@@ -240,10 +245,16 @@ void swarm_state::got_root(const content_id& cid, replica_id from, content_shape
       auto now = plane_->now_ms();
       if (!opened.second) {
         core_->unwant(now, cid);
-        sizes_.erase(cid);
-      } else if (core_->root_arrived(now, from, cid, shape) && !opened.first.empty()) {
-        core_->chunks_held(now, cid, opened.first);
+        wants_.erase(cid);
+        return run();
       }
+      auto shaped = [this, cid, from, shape, had = std::move(opened.first)] {
+        if (core_->root_arrived(plane_->now_ms(), from, cid, shape) && !had.empty())
+          core_->chunks_held(plane_->now_ms(), cid, had);
+      };
+      if (!shape.chunks.empty()) // the chunks themselves: what is here need not be asked for
+        return look_here(cid, 0, std::make_shared<const std::vector<chunk_ref>>(shape.chunks), std::move(shaped));
+      shaped();
       run();
     },
     [this, cid](caf::error&) {
@@ -325,7 +336,7 @@ void swarm_state::carry_out(const need_segment& effect) {
   auto bytes = settings_.content->segment(root->segments[effect.index].id);
   auto chunks = bytes.empty() ? std::variant<std::vector<chunk_ref>, std::string>{std::string{}} : parse_segment(bytes, *root, effect.index);
   if (auto* list = std::get_if<std::vector<chunk_ref>>(&chunks))
-    core_->segment_arrived(now, 0, effect.cid, effect.index, *list);
+    take_list(effect.cid, 0, effect.index, std::make_shared<const std::vector<chunk_ref>>(std::move(*list)));
   else
     core_->segment_absent(now, effect.cid, effect.index);
 }
@@ -362,10 +373,8 @@ void swarm_state::carry_out(const fetch_announce& effect) {
 }
 
 void swarm_state::carry_out(const fetch_finished& effect) {
-  sizes_.erase(effect.cid);
-  settings_.content->completed(effect.cid);
-  if (settings_.tell_folder)
-    settings_.tell_folder({effect.cid, false});
+  wants_[effect.cid].fetched = true;
+  conclude(effect.cid);
 }
 
 void swarm_state::carry_out(const fetch_banned& effect) {

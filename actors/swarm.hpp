@@ -3,8 +3,8 @@
 
 #include "actors/fetch_report.hpp"
 #include "actors/storage_plane.hpp"
+#include "storage/chunk_reuse.hpp"
 #include "storage/picker.hpp"
-#include "storage/space_content.hpp"
 
 #include <caf/stateful_actor.hpp>
 
@@ -23,6 +23,7 @@ struct swarm_settings {
   replica_id own = 0;
   bool keeper = false; // this node: larger windows, and it declares what it holds Safe
   std::shared_ptr<space_content> content;
+  std::shared_ptr<const chunk_reuse> reuse; // null: everything comes from peers
   std::function<void(content_here)> tell_folder;                 // may be empty
   std::function<void(notice_code, std::string)> alert;
 };
@@ -51,6 +52,20 @@ private:
   void offer_keepers(const content_id& cid);
   void got_root(const content_id& cid, replica_id from, content_shape shape, uint32_t chunks);
 
+  // swarm_local.cpp: what is here already, and the end of a download
+  struct wanted {
+    content_want what;
+    size_t copies = 0;     // of local chunks under way
+    bool fetched = false;  // the picker is done with it
+    bool settling = false; // resumed chunks are being re-hashed
+  };
+  void number_space();
+  void take_list(const content_id& cid, replica_id from, uint32_t index, std::shared_ptr<const std::vector<chunk_ref>> chunks);
+  void look_here(const content_id& cid, uint32_t first, std::shared_ptr<const std::vector<chunk_ref>> chunks, std::function<void()> then);
+  void copy_here(const content_id& cid, std::shared_ptr<const std::vector<reusable_chunk>> found);
+  void conclude(const content_id& cid);
+  void settled(const content_id& cid, bool whole);
+
   void carry_out(const fetch_request& effect);
   void carry_out(const fetch_cancel& effect);
   void carry_out(const need_root& effect);
@@ -68,7 +83,8 @@ private:
   swarm_settings settings_;
   std::unique_ptr<picker> core_;
   std::map<replica_id, source> peers_;
-  std::map<content_id, uint64_t> sizes_; // of wanted contents
+  std::map<content_id, wanted> wants_; // until they are whole
+  uint32_t space_number_ = 0;          // in the index of chunks; 0: not known yet
   uint64_t tick_generation_ = 0;
   int64_t missing_counted_ = 0;
   bool running_ = false;

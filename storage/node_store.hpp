@@ -59,6 +59,8 @@ public:
 
   /// Contents outside users' files: history, manifests, Trash.
   [[nodiscard]] pack_store& packs() const { return *packs_; }
+  /// Where chunks lie in users' files, and in packs.
+  [[nodiscard]] chunk_index& places() const { return *index_; }
 
   /// Rosters of all spaces, for hot_rosters.
   [[nodiscard]] std::map<space_id, std::shared_ptr<const roster>> rosters() const;

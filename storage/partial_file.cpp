@@ -164,13 +164,20 @@ std::optional<storage_failure> partial_file::write(const placed_chunk& chunk,
     return storage_failure{EINVAL, "a chunk does not lie inside the content that is downloaded"};
   if (auto failure = write_at(fd_.get(), bytes, chunk.offset))
     return failure;
-  std::lock_guard lock(mutex_);
-  had_.add(chunk.no);
-  unchecked_.remove(std::vector<chunk_run>{{chunk.no, 1}});
-  set_changed(chunk.no);
-  unclaimed_bytes_ += bytes.size();
-  if (!since_)
-    since_ = std::chrono::steady_clock::now();
+  bool ahead = false;
+  {
+    std::lock_guard lock(mutex_);
+    had_.add(chunk.no);
+    unchecked_.remove(std::vector<chunk_run>{{chunk.no, 1}});
+    set_changed(chunk.no);
+    unclaimed_bytes_ += bytes.size();
+    if (!since_)
+      since_ = std::chrono::steady_clock::now();
+    ahead = unclaimed_bytes_ >= claim_start_bytes;
+  }
+  if (ahead) {
+    std::lock_guard wait(syncing_); // no more than claim_bytes_max may be lost to a crash
+  }
   return std::nullopt;
 }
 
@@ -208,11 +215,12 @@ std::optional<std::string> partial_file::read(const placed_chunk& chunk) const {
 
 bool partial_file::due(std::chrono::steady_clock::time_point now) const {
   std::lock_guard lock(mutex_);
-  return since_ && (unclaimed_bytes_ >= claim_bytes_max || now - *since_ >= claim_wait_max);
+  return since_ && (unclaimed_bytes_ >= claim_start_bytes || now - *since_ >= claim_wait_max);
 }
 
 std::variant<partial_claim, storage_failure> partial_file::claim() {
   partial_claim out{target_.cid, {}};
+  std::lock_guard alone(syncing_);
   std::vector<bool> changed;
   uint64_t bytes = 0;
   {

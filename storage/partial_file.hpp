@@ -19,8 +19,8 @@
 
 namespace harp {
 
-inline constexpr uint64_t claim_bytes_max = 64ull
-                                            << 20; // written but not claimed; then a claim is due
+inline constexpr uint64_t claim_bytes_max = 64ull << 20; // written but not claimed: what a crash costs
+inline constexpr uint64_t claim_start_bytes = claim_bytes_max / 2; // then a claim is due; as much may come while it syncs
 inline constexpr std::chrono::seconds claim_wait_max{2};
 inline constexpr uint32_t claim_block_chunks = 8192; // one row of 1 KiB
 
@@ -49,7 +49,8 @@ public:
                                                           partial_target target);
   partial_file(partial_file&& other) noexcept;
 
-  /// Writes a checked chunk. It counts as had at once, as claimed only after claim() was stored.
+  /// Writes a checked chunk. It counts as had at once, as claimed only after claim() was stored. Waits for a running claim()
+  /// when claim_start_bytes came since that began.
   std::optional<storage_failure> write(const placed_chunk& chunk, std::string_view bytes);
   [[nodiscard]] bool has(uint32_t no) const;
   [[nodiscard]] uint32_t count() const; // chunks had
@@ -58,7 +59,7 @@ public:
   /// A chunk that is had, re-hashed; nothing when its bytes are wrong or unreadable (drop() it then).
   [[nodiscard]] std::optional<std::string> read(const placed_chunk& chunk) const;
 
-  /// True when claim() is due: claim_bytes_max or claim_wait_max behind the first write after the last claim.
+  /// True when claim() is due: claim_start_bytes or claim_wait_max behind the first write after the last claim.
   [[nodiscard]] bool due(std::chrono::steady_clock::time_point now) const;
   /// fdatasync, then the rows for what was written before it; to be stored by store_claim. Blocks: pool thread.
   std::variant<partial_claim, storage_failure> claim();
@@ -82,6 +83,7 @@ private:
 
   partial_target target_;
   unique_fd fd_;
+  std::mutex syncing_;       // held by claim()
   mutable std::mutex mutex_; // guards what follows
   chunk_set had_;
   chunk_set unchecked_;

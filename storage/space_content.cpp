@@ -166,6 +166,19 @@ std::string space_content::write(const content_id& cid, const placed_chunk& chun
   return failure ? failure->what : std::string{};
 }
 
+std::optional<partial_claim> space_content::claim_due(const content_id& cid) {
+  auto one = expected(cid);
+  if (!one || !one->file || one->file->complete() || !one->file->due(std::chrono::steady_clock::now()))
+    return std::nullopt; // a complete file is synced with its group
+  auto made = one->file->claim();
+  auto* claim = std::get_if<partial_claim>(&made);
+  return claim != nullptr ? std::optional{std::move(*claim)} : std::nullopt;
+}
+
+void space_content::record(const partial_claim& claim) {
+  rows_->write([&](write_txn& txn, space_rows&) { store_claim(txn, claim); });
+}
+
 void space_content::completed(const content_id& cid) {
   std::lock_guard lock{mutex_};
   if (auto found = downloads_.find(cid); found != downloads_.end())

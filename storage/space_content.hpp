@@ -60,6 +60,10 @@ public:
   /// A checked chunk arrived; empty when it is written, else what went wrong. `whole`: the content is this one chunk. What
   /// goes to the packs is put there by the store, not here.
   std::string write(const content_id& cid, const placed_chunk& chunk, std::string_view bytes, bool whole);
+  /// What of a download may be recorded as surely on disk, when that is due. Syncs: pool thread.
+  std::optional<partial_claim> claim_due(const content_id& cid);
+  /// The store's thread: such a record. A crash refetches what came after it.
+  void record(const partial_claim& claim);
   void completed(const content_id& cid);
   /// Placed, or not wanted any more.
   void forget(const content_id& cid);
