@@ -76,6 +76,11 @@ struct config {
   std::vector<bind_address> nodes;         // listen.nodes / HARP_LISTEN_NODES; empty: what init or join wrote down
   bool lan_discovery = true;               // listen.lan_discovery / HARP_LISTEN_LAN_DISCOVERY
 
+  // [storage] how the storage plane ages; defaults are those of storage.md 5.3, 5.4, 6.3
+  milliseconds storage_checkpoint_every{24 * 3600'000ll};     // storage.checkpoint_every / HARP_STORAGE_CHECKPOINT_EVERY
+  milliseconds storage_active_for{30 * 24 * 3600'000ll};      // storage.active_for / HARP_STORAGE_ACTIVE_FOR
+  milliseconds storage_scrub_every{30 * 24 * 3600'000ll};     // storage.scrub_every / HARP_STORAGE_SCRUB_EVERY
+  milliseconds storage_lease_grace{7 * 24 * 3600'000ll};      // storage.lease_grace / HARP_STORAGE_LEASE_GRACE
 
   // [log]
   std::string log_level

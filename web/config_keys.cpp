@@ -197,6 +197,18 @@ void add_other_rows(std::vector<key_entry>& t) {
   t.push_back(row("listen.lan_discovery", {"HARP_LISTEN_LAN_DISCOVERY"},
                   "find nodes of the cluster on the same LAN by UDP multicast, port 8784",
                   set_flag<&config::lan_discovery>, show<&config::lan_discovery>));
+  t.push_back(row("storage.checkpoint_every", {"HARP_STORAGE_CHECKPOINT_EVERY"},
+                  "how often the keeper of a space agrees on its history with all active devices, so that logs can be cut",
+                  set_time<&config::storage_checkpoint_every>, show<&config::storage_checkpoint_every>));
+  t.push_back(row("storage.active_for", {"HARP_STORAGE_ACTIVE_FOR"},
+                  "how long a device may be away before history is agreed without it; it then joins again by itself and loses nothing",
+                  set_time<&config::storage_active_for>, show<&config::storage_active_for>));
+  t.push_back(row("storage.scrub_every", {"HARP_STORAGE_SCRUB_EVERY"},
+                  "how often every stored byte is read and compared with its hash",
+                  set_time<&config::storage_scrub_every>, show<&config::storage_scrub_every>));
+  t.push_back(row("storage.lease_grace", {"HARP_STORAGE_LEASE_GRACE"},
+                  "how long other users are served after the governor's node last vouched for the members",
+                  set_time<&config::storage_lease_grace>, show<&config::storage_lease_grace>));
   t.push_back(not_proxy(row("log.level", {"HARP_LOG_LEVEL", "HP_LOG_LEVEL"},
                             "least level that is written: debug, info, warning, error",
                             set_log_level, show<&config::log_level>)));

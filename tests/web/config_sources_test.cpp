@@ -56,6 +56,7 @@ CAF_TEST(reads_every_key_from_toml) {
              "legacy_key_ports = false\nentry = true\n[engines]\nlocal = \"/run/x.sock\"\nbind_mounts = "
              "\"none\"\nlegacy_exapp_key = true\n[listen]\nconsole = \"[::1]:5\"\nnodes = \":6\"\n"
              "lan_discovery = false\n"
+             "[storage]\ncheckpoint_every = \"1h\"\nactive_for = \"2h\"\nscrub_every = \"3h\"\nlease_grace = \"4h\"\n"
              "[log]\nlevel = \"info\"\nformat = \"json\"\naccess = true\n[dev]\nauthority = false\n"
              "[kubernetes]\nenabled = true\napi_server = \"https://k\"\nnamespace = \"n\"\n"
              "bearer_token_file = \"/t\"\nca_file = \"/a\"\nverify_tls = false\nstorage_class = "
@@ -80,6 +81,10 @@ CAF_TEST(reads_every_key_from_toml) {
   CAF_CHECK_EQUAL(c.bind_mounts, "none");
   CAF_CHECK(c.legacy_exapp_key);
   CAF_CHECK(!c.lan_discovery);
+  CAF_CHECK(c.storage_checkpoint_every == 1h);
+  CAF_CHECK(c.storage_active_for == 2h);
+  CAF_CHECK(c.storage_scrub_every == 3h);
+  CAF_CHECK(c.storage_lease_grace == 4h);
   CAF_REQUIRE_EQUAL(c.nodes.size(), 1u);
   CAF_CHECK_EQUAL(c.nodes[0].port, 6);
 }
