@@ -126,7 +126,7 @@ bool bridge_links::is_keeper(const device_key& device) const {
 
 bool bridge_links::admits(const device_key& device) {
   auto members = plane_->rosters->of(cluster_);
-  return members && device != plane_->self && members->role_of(device) != member_role::none;
+  return members && device != plane_->self && members->role_of(device) != member_role::none && is_in_force(*members, device, plane_->now_ms());
 }
 
 void bridge_links::on_link(net::node_link_ptr link) {

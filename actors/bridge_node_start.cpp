@@ -188,6 +188,7 @@ void bridge_node::add_gauges() {
   metrics_.add_gauge("harp_bans", "Banned addresses.", "", "", [this, size] { return size(answers_->bans.read()->size()); });
   metrics_.add_gauge("harp_cache_entries", "Kept answers of Nextcloud.", "cache", "users", [this, size] { return size(answers_->users.size()); });
   metrics_.add_gauge("harp_cache_entries", "Kept answers of Nextcloud.", "cache", "records", [this, size] { return size(answers_->records.read()->size()); });
+  metrics_.add_gauge("harp_scrub_errors_total", "Contents found damaged on this device's disks.", "", "", [this, size] { return size(storage_->scrub_errors()); });
   if (frp_) {
     metrics_.add_gauge("harp_tunnel_bytes_total", "Bytes of work streams.", "dir", "in", [this, size] { return size(frp_->carried().in); });
     metrics_.add_gauge("harp_tunnel_bytes_total", "Bytes of work streams.", "dir", "out", [this, size] { return size(frp_->carried().out); });

@@ -138,7 +138,7 @@ net::asio::awaitable<void> bridge_serve::serve(opened_stream opened) {
   auto want = std::make_shared<const want_message>(std::move(*asked));
   auto members = plane_->rosters->of(want->space);
   auto content = contents_(want->space);
-  bool may = members && content && members->role_of(opened.link->peer()) != member_role::none && members->rid_of(plane_->self) != 0;
+  bool may = members && content && members->role_of(opened.link->peer()) != member_role::none && members->rid_of(plane_->self) != 0 && plane_->serves(want->space, opened.link->peer());
   if (!may) {
     for (const auto& entry : want->entries) {
       missing_message denied;

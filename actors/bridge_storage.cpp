@@ -14,6 +14,8 @@ using net::log_level;
 
 namespace {
 
+constexpr uint64_t first_checkpoint_ms_max = 3600'000; // of a new space
+
 web::call_answer answered(const call_result& result) {
   web::call_answer out;
   json body;
@@ -44,6 +46,7 @@ std::string bridge_storage::open() {
 }
 
 std::string bridge_storage::inside::open_store() {
+  std::lock_guard alone_here{opening};
   if (plane)
     return {};
   auto opened = node_store::open(settings.state_dir + "/storage");
@@ -53,6 +56,7 @@ std::string bridge_storage::inside::open_store() {
   device = {disks, &disks->device()};
   auto fresh = std::make_shared<storage_plane>();
   fresh->self = device->public_key();
+  fresh->lease_grace_ms = static_cast<uint64_t>(settings.storage_lease_grace.count());
   fresh->pool = std::make_shared<worker_pool>(std::max(pool_threads_min, std::thread::hardware_concurrency()));
   fresh->rosters->publish(std::make_shared<const hot_rosters::table>(disks->rosters()));
   fresh->store = seam.system().spawn<caf::detached>(store, disks);
@@ -84,6 +88,7 @@ std::string bridge_storage::inside::start_cluster() {
     return why;
   connect_apps(conf.cluster);
   transfers = std::make_unique<bridge_swarm>(seam, plane, *links, [this](const space_id& id) { return content_of(id); });
+  snapshots = std::make_unique<bridge_snapshot>(seam, plane, *links, conf.cluster, settings.state_dir + "/storage");
   ensure_spaces(*disks);
   cluster_settings wanted;
   wanted.cluster = conf.cluster;
@@ -99,6 +104,7 @@ std::string bridge_storage::inside::start_cluster() {
   cluster = seam.system().spawn(harp::cluster, plane, std::move(wanted));
   links->use(cluster, [this] { return handles(); });
   add_gauges(seam.numbers(), conf.cluster);
+  start_care();
   return listen_again(listen_addresses(conf), conf);
 }
 
@@ -169,18 +175,32 @@ void bridge_storage::inside::spawn_space(node_store& all, const std::shared_ptr<
   space_settings wanted;
   wanted.id = id;
   wanted.rules = members;
-  wanted.start.device = plane->self;
-  for (const auto& [rid, bundle] : rows->newest())
-    wanted.start.applied[rid] = head_of(*bundle);
-  wanted.start.state_root = rows->state_root();
-  wanted.start.checkpoint = rows->checkpoint();
-  wanted.start.beats = rows->beats();
-  wanted.start.enforce_quota = keeper;
-  wanted.changed = [this, id](std::shared_ptr<const std::vector<local_id>> lids) {
+  wanted.start = start_of(*rows, plane->self, keeper);
+  wanted.checkpoint_every = settings.storage_checkpoint_every;
+  wanted.active_for = settings.storage_active_for;
+  rows->read([&](const read_txn&, space_rows& now) { // a start is no reason to agree anew
+    auto every = static_cast<uint64_t>(wanted.checkpoint_every.count());
+    auto last = ms_of_hlc(newest_checkpoint(now).floor);
+    wanted.checkpoint_at_ms = last > 0 ? last + every : plane->now_ms() + std::min(every, first_checkpoint_ms_max);
+  });
+  wanted.changed = [this, id](std::shared_ptr<const std::vector<local_id>> lids, bool look) {
     auto now = handles();
-    if (auto found = now.find(id); found != now.end() && found->second.folder)
-      caf::anon_send(found->second.folder, changed_nodes{std::move(lids)});
+    auto found = now.find(id);
+    if (found == now.end() || !found->second.folder)
+      return;
+    caf::anon_send(found->second.folder, changed_nodes{std::move(lids)});
+    if (look)
+      caf::anon_send(found->second.folder, scan_atom_v);
   };
+  wanted.fetch_snapshot = [this, id](const device_key& from) {
+    auto now = handles();
+    if (auto found = now.find(id); found != now.end())
+      snapshots->fetch(id, from, found->second.space);
+  };
+  wanted.left_behind = [this] { enrol_again(); };
+  rows->listen([this, id](const space_change& change) { told(id, change); });
+  if (rows->is_left_behind())
+    enrol_again();
   wanted.alert = [this, id](notice_code code, std::string words) { notice(id, code, root_lid, std::move(words)); };
   space_handles made;
   made.space = seam.system().spawn(space, plane, std::move(wanted));
@@ -193,12 +213,15 @@ void bridge_storage::inside::spawn_space(node_store& all, const std::shared_ptr<
     swarming.content = content;
     swarming.reuse = std::make_shared<const chunk_reuse>(rows, content, all.packs(), all.places());
     swarming.tell_folder = [this, id](content_here what) {
+      if (!what.room)
+        content_came(id, what.cid);
       auto now = handles();
       if (auto found = now.find(id); found != now.end() && found->second.folder)
         caf::anon_send(found->second.folder, what);
     };
     swarming.alert = [this, id](notice_code code, std::string words) { notice(id, code, root_lid, std::move(words)); };
     made.swarm = seam.system().spawn(swarm, plane, std::move(swarming));
+    all.pin(id, [content] { return content->under_way(); });
   }
   std::lock_guard lock{mutex};
   contents[id] = std::move(content);
@@ -247,6 +270,7 @@ void bridge_storage::inside::notice(const space_id& id, notice_code code, local_
 
 void bridge_storage::stop() {
   auto& in = *inside_;
+  in.ending = true;
   if (in.links)
     in.links->stop();
   if (in.transfers)
@@ -274,6 +298,10 @@ void bridge_storage::stop() {
   in.plane->pool->stop(); // what has begun is finished, with the store still there
   caf::anon_send_exit(in.plane->store, caf::exit_reason::user_shutdown);
   in.plane->store = nullptr;
+}
+
+uint64_t bridge_storage::scrub_errors() const {
+  return inside_->scrub_errors;
 }
 
 std::string bridge_storage::listening() const {
@@ -380,6 +408,7 @@ net::asio::awaitable<void> bridge_storage::add_status(json& into) {
     }
     entry["pending"] = pending;
     entry["pending_items"] = items;
+    entry["damaged"] = in.damaged_in(*id);
   }
   into["spaces"] = std::move(list);
   json peers = json::array();

@@ -31,6 +31,8 @@ public:
   net::asio::awaitable<void> add_status(nlohmann::ordered_json& into);
   /// The address nodes connect to, as bound; empty while nothing listens.
   [[nodiscard]] std::string listening() const;
+  /// Damaged contents that were found on this device's disks so far.
+  [[nodiscard]] uint64_t scrub_errors() const;
 
   struct inside; // bridge_storage_inside.hpp
 

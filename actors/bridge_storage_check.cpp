@@ -1,6 +1,8 @@
 // verify and repair: do the rows agree with each other, the folder with the rows, and every byte with its hash?
+#include "actors/bridge_pool.hpp"
 #include "actors/bridge_storage_calls.hpp"
 #include "storage/folder_rows_lmdb.hpp"
+#include "storage/refold.hpp"
 #include "storage/space_apply.hpp"
 #include "storage/state_root.hpp"
 
@@ -258,6 +260,8 @@ void want_again(space_store& space, local_id lid, bool forget) {
 
 json mend(const inspection& look, node_store& all) {
   json done = json::array();
+  if (auto rows = refold_space(*look.space); rows > 0)
+    done.push_back({{"space", look.name}, {"path", ""}, {"repaired", std::to_string(rows) + " entries were not what their history says and were folded anew"}});
   if (look.kept_root != look.counted_root && look.space->recount())
     done.push_back({{"space", look.name}, {"path", ""}, {"repaired", "the state root was counted anew"}});
   for (const auto& one : look.findings) {
@@ -316,6 +320,137 @@ answer_later call_repair(storage_parts& in, json arguments) {
       caf::anon_send(found->second.folder, scan_atom_v);
   }
   co_return json{{"repaired", repaired}};
+}
+
+// -- scrub of files ----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr uint64_t scrub_step_bytes = 16u << 20; // about one file more: read, then others come first
+constexpr size_t scrub_step_files = 256;
+constexpr std::string_view scrubbed_key = "files_scrubbed";
+
+struct scrub_step {
+  size_t looked = 0;
+  std::vector<std::pair<local_id, std::string>> damaged;
+  std::vector<std::string> sound;
+};
+
+/// The next few files that this device holds, read and compared. In the pool.
+scrub_step scrub_some(const inspection& look, const std::vector<local_id>& lids, size_t from) {
+  scrub_step out;
+  auto root = look.content->root();
+  uint64_t bytes = 0;
+  while (root && from + out.looked < lids.size() && out.looked < scrub_step_files && bytes < scrub_step_bytes) {
+    auto lid = lids[from + out.looked++];
+    std::optional<known_file> file;
+    look.space->read([&](const read_txn& txn, space_rows& rows) {
+      folder_rows_lmdb base{txn};
+      auto row = base.base(lid);
+      auto entry = row && row->kind == node_kind::file && rows.node(lid) ? space_tree{rows}.entry_of(lid) : std::nullopt;
+      auto path = entry ? base_path(base, lid) : std::nullopt;
+      if (path && entry->lid == lid && prefix_of(entry->cid) == row->content)
+        file = known_file{lid, *path, entry->cid, *row};
+    });
+    if (!file)
+      continue;
+    bytes += file->base.seen.size;
+    bool changed = false;
+    auto wrong = check_file(look, *root, *file, changed);
+    if (wrong == fault::damaged)
+      out.damaged.emplace_back(lid, file->path);
+    else if (!wrong && !changed)
+      out.sound.push_back(file->path);
+  }
+  return out;
+}
+
+std::vector<local_id> files_of(const space_store& space, uint64_t& scrubbed_ms) {
+  std::vector<local_id> out;
+  space.read([&](const read_txn& txn, space_rows&) {
+    if (auto last = txn.get(table::conf, scrubbed_key); last && last->size() == 8)
+      scrubbed_ms = key_number(*last, 0, 8);
+    txn.each_from(table::disk, row_key::lid(0), [&](std::string_view key, std::string_view) {
+      out.push_back(key_lid(key));
+      return true;
+    });
+  });
+  return out;
+}
+
+} // namespace
+
+/// Users' files are never touched by this: a damaged one is replaced by the folder once its content came whole.
+net::asio::awaitable<void> bridge_storage::inside::scrub_files() {
+  auto now_handles = handles();
+  for (const auto& [id, known] : now_handles) {
+    auto look = std::make_shared<inspection>();
+    look->content = content_of(id);
+    if (!known.folder || !look->content || !look->content->root())
+      continue;
+    auto& pass = passes[id];
+    auto now = plane->now_ms();
+    auto every = static_cast<uint64_t>(settings.storage_scrub_every.count());
+    if (pass.known && pass.lids.empty() && now < pass.done_ms + every)
+      continue;
+    auto space_id_now = id;
+    auto found_job = [space_id_now, look](node_store& all) {
+      look->space = all.share(space_id_now);
+      return true;
+    };
+    auto found = co_await on_store(std::move(found_job));
+    if (std::holds_alternative<call_failure>(found) || !look->space)
+      continue;
+    if (pass.lids.empty()) {
+      uint64_t last = 0;
+      auto lids = files_of(*look->space, last);
+      bool due = now >= std::max(last, pass.done_ms) + every;
+      pass.known = true;
+      pass.done_ms = std::max(last, pass.done_ms);
+      pass.next = 0;
+      if (!due || lids.empty())
+        continue;
+      pass.lids = std::move(lids);
+    }
+    auto lids = std::make_shared<const std::vector<local_id>>(pass.lids);
+    auto from = pass.next;
+    auto job = [look, lids, from] { return scrub_some(*look, *lids, from); };
+    auto looked = co_await in_pool(plane->pool, std::move(job));
+    if (!looked)
+      co_return;
+    pass.next += looked->looked;
+    bool done = pass.next >= pass.lids.size() || looked->looked == 0;
+    {
+      std::lock_guard lock{mutex};
+      for (const auto& path : looked->sound)
+        damaged_files.erase({id, path});
+    }
+    for (const auto& [lid, path] : looked->damaged) {
+      {
+        std::lock_guard lock{mutex};
+        if (!damaged_files.insert({id, path}).second)
+          continue;
+      }
+      ++scrub_errors;
+      notice(id, notice_code::disk_trouble, lid, path + " was damaged by the disk; it is fetched again from members, the damaged file stays until that is done");
+    }
+    auto damaged = looked->damaged;
+    auto settle_job = [look, damaged, done, now](node_store&) {
+      for (const auto& [lid, path] : damaged)
+        want_again(*look->space, lid, false);
+      if (done)
+        look->space->write([now](write_txn& txn, space_rows&) { txn.put(table::conf, scrubbed_key, row_key{}.u64(now)); });
+      return true;
+    };
+    if (done || !damaged.empty())
+      co_await on_store(std::move(settle_job));
+    if (!damaged.empty())
+      caf::anon_send(known.folder, scan_atom_v);
+    if (done) {
+      pass.lids.clear();
+      pass.done_ms = now;
+    }
+  }
 }
 
 } // namespace harp

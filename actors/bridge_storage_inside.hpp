@@ -3,6 +3,7 @@
 
 #include "actors/ask.hpp"
 #include "actors/bridge_links.hpp"
+#include "actors/bridge_snapshot.hpp"
 #include "actors/bridge_storage.hpp"
 #include "actors/bridge_swarm.hpp"
 #include "actors/folder.hpp"
@@ -12,9 +13,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -57,6 +60,16 @@ struct bridge_storage::inside {
   // bridge_storage_metrics.cpp
   void add_gauges(net::metrics& into, const space_id& cluster_space);
   [[nodiscard]] double notices_open() const;
+  // bridge_storage_life.cpp
+  void told(const space_id& id, const space_change& change);
+  void enrol_again();
+  net::asio::awaitable<void> ask_to_enrol();
+  void start_care();
+  net::asio::awaitable<void> care();
+  net::asio::awaitable<void> scrub_files();
+  net::asio::awaitable<void> mend_content();
+  void content_came(const space_id& id, const content_id& cid);
+  [[nodiscard]] json damaged_in(const space_id& id) const;
 
   /// Runs `work(node_store&) -> T` on the store; words when the disk failed.
   template <class Work>
@@ -74,12 +87,31 @@ struct bridge_storage::inside {
   std::shared_ptr<const signing_key> device; // lives in disks
   std::unique_ptr<bridge_links> links;
   std::unique_ptr<bridge_swarm> transfers;
+  std::unique_ptr<bridge_snapshot> snapshots;
   std::shared_ptr<hot_nodes> nodes = std::make_shared<hot_nodes>();
   cluster_actor cluster;
 
+  std::mutex opening;                  // of the store: two first calls at once
+  std::atomic<bool> enrolling{false};  // one question at a time
+  std::atomic<bool> ending{false};
   mutable std::mutex mutex;
   std::map<space_id, space_handles> spaces;                        // guarded by it
   std::map<space_id, std::shared_ptr<space_content>> contents;     // guarded by it
+
+  /// A pass over the files of a space, a few at a time. Of the care coroutine only.
+  struct file_pass {
+    std::vector<local_id> lids;
+    size_t next = 0;
+    uint64_t done_ms = 0; // when the last pass ended
+    bool known = false;
+  };
+  std::map<space_id, file_pass> passes;
+  std::set<std::pair<space_id, content_id>> damaged_told; // of the care coroutine only
+  std::atomic<uint64_t> scrub_errors{0};
+  std::vector<damaged_content> damaged_stored;            // guarded by mutex, as the next three
+  bool damaged_fresh = false;
+  std::set<std::pair<space_id, content_id>> mending;
+  std::set<std::pair<space_id, std::string>> damaged_files;
 
   struct open_file {
     space_id space;

@@ -1,6 +1,9 @@
 // Which spaces this device holds, in which folders, and what of them.
 #include "actors/bridge_storage_calls.hpp"
 #include "storage/folder_rows_lmdb.hpp"
+#include "storage/partial_file.hpp"
+#include "storage/safe_path.hpp"
+#include "storage/planner.hpp"
 #include "storage/space_apply.hpp"
 #include "storage/space_marker.hpp"
 
@@ -8,6 +11,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <unistd.h>
 
 namespace harp {
 
@@ -166,6 +170,28 @@ net::asio::awaitable<void> end_folder(storage_parts& in, space_id id) {
     content->hold(nullptr);
 }
 
+/// Temp files of downloads under way: directory and name.
+std::vector<std::pair<std::string, std::string>> half_downloads(space_store& space) {
+  std::vector<std::pair<std::string, std::string>> out;
+  space.read([&](const read_txn& txn, space_rows&) {
+    for (const auto& one : known_partials(txn, downloads_max))
+      out.emplace_back(one.dir_path, one.temp_name);
+    for (const auto& row : folder_rows_lmdb{txn}.placings())
+      out.emplace_back(row.dir_path, row.temp);
+  });
+  return out;
+}
+
+void remove_half_downloads(const std::string& dir, const std::vector<std::pair<std::string, std::string>>& partials) {
+  auto opened = dir.empty() ? std::variant<safe_root, storage_failure>{storage_failure{}} : safe_root::open(dir);
+  auto* root = std::get_if<safe_root>(&opened);
+  for (const auto& [path, name] : partials) {
+    auto at = root != nullptr && is_own_name(name) ? root->open_dir(path) : std::variant<unique_fd, storage_failure>{storage_failure{}};
+    if (auto* fd = std::get_if<unique_fd>(&at))
+      unlinkat(fd->get(), name.c_str(), 0);
+  }
+}
+
 call_result drop_held(storage_parts& in, node_store& all, const space_id& id) {
   auto fresh = *all.conf();
   auto* held = fresh.find(id);
@@ -173,6 +199,7 @@ call_result drop_held(storage_parts& in, node_store& all, const space_id& id) {
   if (held == nullptr || space == nullptr)
     return call_failure{404, "this device does not hold that space", "`harp space ls` lists those it holds"};
   auto dir = held->dir;
+  auto partials = half_downloads(*space);
   // In this order, so that a crash in between leaves a folder that only has to be compared again.
   forget_folder(*space);
   std::error_code ignored;
@@ -182,11 +209,18 @@ call_result drop_held(storage_parts& in, node_store& all, const space_id& id) {
   if (auto why = all.save_conf(fresh))
     return call_failure{503, *why, "look at free space and permissions of the state directory"};
   if (auto content = in.content_of(id)) {
-    auto left = std::make_shared<const std::vector<content_id>>(content->forget_all());
+    auto downloads = content->forget_all();
+    auto gone = std::make_shared<std::vector<content_id>>();
+    for (const auto& one : downloads)
+      gone->push_back(one.cid);
+    std::shared_ptr<const std::vector<content_id>> left = gone;
+    for (const auto& one : downloads)
+      partials.emplace_back(one.dir_path, one.temp);
     auto now = in.handles();
     if (auto found = now.find(id); found != now.end() && found->second.swarm && !left->empty())
       caf::anon_send(found->second.swarm, content_wish{nullptr, left});
   }
+  remove_half_downloads(dir, partials);
   return json{{"space", space->members()->name()}, {"dir", dir}, {"files", "left where they are"}};
 }
 

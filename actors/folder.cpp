@@ -171,7 +171,7 @@ void folder_state::tick() {
 // -- rounds ------------------------------------------------------------------------------------------------------------------
 
 bool folder_state::may_write() const {
-  return harp::may_write(settings_.rows->members()->role_of(settings_.rows->own()));
+  return settings_.rows->may_write();
 }
 
 /// Begins a round when none is under way and there is something to look at.
@@ -312,6 +312,12 @@ void folder_state::act(std::shared_ptr<folder_round> round) {
 }
 
 void folder_state::record_round(std::shared_ptr<folder_round> round) {
+  if (std::any_of(round->finished.begin(), round->finished.end(), [](const finished_action& one) { return one.slipped_in.has_value(); }))
+    return keep_slipped_in(round);
+  record_finished(round);
+}
+
+void folder_state::record_finished(std::shared_ptr<folder_round> round) {
   if (round->plan.actions.empty() && round->plan.clean_lids.empty() && round->finished.empty()) {
     folder_settled nothing;
     nothing.dirty_left = round->lids.size();
@@ -323,6 +329,7 @@ void folder_state::record_round(std::shared_ptr<folder_round> round) {
   auto now = plane_->now_ms();
   ledger_options options;
   options.pairing = !first_scan_done_;
+  options.keeper = settings_.keeper;
   in_store(
     self_, plane_->store,
     [round, rows, space, content, options, now](node_store& all) {
@@ -379,6 +386,7 @@ void folder_state::recorded(folder_round& round, folder_settled& settled) {
   }
   for (const auto& cid : settled.placed)
     settings_.content->forget(cid);
+  discard_slipped(round);
   if (!settled.held.empty()) {
     auto held = std::make_shared<std::vector<content_held::version>>();
     for (const auto& [nid, version] : settled.held)
@@ -390,6 +398,51 @@ void folder_state::recorded(folder_round& round, folder_settled& settled) {
   if (!moved && !round.plan.actions.empty() && round.wanted.size() < round.plan.actions.size())
     retry_pending_ = false; // nothing went well: with the next tick
   go();
+}
+
+/// Edits that slipped in were emitted: the files that hold them, beside those that took their place, go.
+void folder_state::discard_slipped(const folder_round& round) {
+  auto gone = std::make_shared<std::vector<finished_action>>();
+  for (const auto& one : round.finished)
+    if (one.slipped_in && one.slipped_kept && one.slipped_emitted)
+      gone->push_back(one);
+  if (gone->empty())
+    return;
+  auto disk = disk_;
+  auto self = caf::actor_cast<folder_actor>(self_);
+  plane_->pool->submit([disk, gone, self] {
+    for (const auto& one : *gone) {
+      disk->writer->discard(one.row, *one.slipped_in, one.slipped_seen);
+      caf::anon_send(self, content_here{one.read.content.cid, false}); // the packs have it
+    }
+  });
+}
+
+/// Before an operation names the bytes of an edit that slipped in, they are in the packs.
+void folder_state::keep_slipped_in(std::shared_ptr<folder_round> round) {
+  auto disk = disk_;
+  auto store = plane_->store;
+  in_pool_of(
+    *plane_->pool, caf::actor_cast<folder_actor>(self_),
+    [round, disk, store] {
+      auto put = [&store](const chunk_id& id, const std::string& bytes) {
+        return wait_for_store(store, [id, bytes](node_store& all) {
+          if (auto failure = all.packs().put(id, bytes))
+            throw *failure;
+        });
+      };
+      bool any = false;
+      for (auto& one : round->finished)
+        if (one.slipped_in) {
+            one.slipped_kept = keep_slipped(one, *disk->root, put);
+            any = any || one.slipped_kept;
+        }
+      return !any || wait_for_store(store, [](node_store& all) {
+        if (auto failure = all.packs().sync())
+          throw *failure;
+      });
+    },
+    [this, round](bool&) { record_finished(round); });
 }
 
 void folder_state::want_contents(const std::vector<do_place>& places) {

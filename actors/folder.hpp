@@ -68,6 +68,9 @@ private:
   void want_contents(const std::vector<do_place>& places);
   void note_losses(const folder_round& round);
   void note_unsynced(const folder_round& round);
+  void keep_slipped_in(std::shared_ptr<folder_round> round);
+  void record_finished(std::shared_ptr<folder_round> round);
+  void discard_slipped(const folder_round& round);
   [[nodiscard]] bool may_write() const;
 
   folder_actor::pointer self_;

@@ -69,6 +69,7 @@ using space_actor = caf::typed_actor<
   caf::reacts_to<member_link>,                                     // A member is linked, or gone.
   caf::replies_to<peer_note>::with<bool>,                          // Head, WantOps, Ops, Nack, Beat.
   caf::reacts_to<made_bundles>,                                    // The store committed bundles of this device.
+  caf::reacts_to<snapshot_here>,                                   // A snapshot was fetched, or not.
   caf::replies_to<report_atom>::with<space_report>,                // How far is it?
   caf::reacts_to<roster_atom>,                                     // The roster of the space changed.
   caf::reacts_to<caf::tick_atom, uint64_t>>;                       // Time passed; the generation tells old ticks.

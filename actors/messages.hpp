@@ -223,6 +223,14 @@ struct content_here {
   bool room = false;
 };
 
+/// A snapshot of a space that was fetched from a member, or why it was not.
+struct snapshot_here {
+  device_key from;
+  std::string file;       // its pieces, each behind a u32 length; empty: it did not come
+  std::string checkpoint; // raw bundle
+  std::string words;      // why not
+};
+
 /// Versions whose content this device holds durably now.
 struct content_held {
   struct version {
@@ -305,6 +313,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(harp, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(harp, (harp::swarm_report))
   CAF_ADD_TYPE_ID(harp, (harp::folder_report))
   CAF_ADD_TYPE_ID(harp, (harp::fetch_news))
+  CAF_ADD_TYPE_ID(harp, (harp::snapshot_here))
 
   CAF_ADD_ATOM(harp, harp, user_atom, "user")         // who is this?
   CAF_ADD_ATOM(harp, harp, record_atom, "record")     // what is this app?
@@ -359,6 +368,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::dial_note)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::lan_note)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::peer_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::content_held)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::snapshot_here)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::swarm_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::folder_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(harp::actor_step)

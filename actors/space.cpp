@@ -4,6 +4,8 @@
 #include "storage/node_store.hpp"
 #include "storage/peer_codec.hpp"
 
+#include <algorithm>
+
 namespace harp {
 
 using net::log_level;
@@ -23,12 +25,15 @@ space_actor::behavior_type space(space_actor::stateful_pointer<space_state> self
 space_actor::behavior_type space_state::start(std::shared_ptr<storage_plane> plane, space_settings settings) {
   plane_ = std::move(plane);
   settings_ = std::move(settings);
+  checkpoint_ = settings_.start.checkpoint;
+  checkpoint_at_ms_ = settings_.checkpoint_at_ms;
   core_ = std::make_unique<replicator>(settings_.rules, std::move(settings_.start));
   arm();
   return {
     [this](const member_link& fact) { member(fact); },
     [this](const peer_note& note) { return message(note); },
     [this](const made_bundles& fresh) { made(fresh); },
+    [this](const snapshot_here& what) { snapshot(what); },
     [this](report_atom) { return report(); },
     [this](roster_atom) { rules_changed(); },
     [this](caf::tick_atom, uint64_t generation) {
@@ -40,12 +45,23 @@ space_actor::behavior_type space_state::start(std::shared_ptr<storage_plane> pla
 
 void space_state::member(const member_link& fact) {
   auto now = plane_->now_ms();
-  run(fact.up ? core_->peer_up(now, fact.device) : core_->peer_down(now, fact.device));
+  if (fact.up)
+    linked_[fact.device] = {fact.rid, {}, false, plane_->serves(settings_.id, fact.device)};
+  else
+    linked_.erase(fact.device);
+  if (importing_)
+    return;
+  run(fact.up && linked_[fact.device].served ? core_->peer_up(now, fact.device) : core_->peer_down(now, fact.device));
 }
 
 bool space_state::message(const peer_note& note) {
   auto now = plane_->now_ms();
-  if (auto* head = std::get_if<head_message>(note.what.get()))
+  auto* head = std::get_if<head_message>(note.what.get());
+  if (head != nullptr)
+    note_head(note.from, note.rid, *head);
+  if (importing_)
+    return true; // what matters is asked for again afterwards
+  if (head != nullptr)
     run(core_->head(now, note.from, *head));
   else if (auto* want = std::get_if<want_ops_message>(note.what.get()))
     run(core_->want_ops(now, note.from, *want));
@@ -63,6 +79,8 @@ bool space_state::message(const peer_note& note) {
 }
 
 void space_state::made(const made_bundles& fresh) {
+  if (importing_)
+    return; // they are in the log: the new core knows them
   applied_result after;
   after.state_root = fresh.state_root;
   after.checkpoint = fresh.checkpoint;
@@ -71,7 +89,7 @@ void space_state::made(const made_bundles& fresh) {
 }
 
 void space_state::rules_changed() {
-  if (auto rules = plane_->rosters->of(settings_.id))
+  if (auto rules = plane_->rosters->of(settings_.id); rules && !importing_)
     run(core_->roster_changed(plane_->now_ms(), std::move(rules)));
 }
 
@@ -88,6 +106,10 @@ space_report space_state::report() const {
 }
 
 void space_state::tick() {
+  if (importing_)
+    return arm();
+  check_served();
+  check_checkpoint();
   run(core_->tick(plane_->now_ms()));
   auto behind = static_cast<int64_t>(core_->behind());
   plane_->counts.ops_pending += behind - std::exchange(behind_counted_, behind);
@@ -111,6 +133,8 @@ void space_state::arm() {
     auto left = std::chrono::milliseconds{*due > now ? *due - now : 0};
     wait = std::clamp(left, std::chrono::milliseconds{1}, wait);
   }
+  if (settings_.checkpoint_every.count() > 0)
+    wait = std::min(wait, std::max(settings_.checkpoint_every, std::chrono::milliseconds{100}));
   self_->delayed_send(self_, wait, caf::tick_atom_v, ++tick_generation_);
 }
 
@@ -145,10 +169,7 @@ void space_state::carry_out(const apply_effect& effect) {
     [this](std::pair<applied_result, std::shared_ptr<space_change>>& done) {
       count(done.second->taken);
       run(core_->applied(plane_->now_ms(), done.first));
-      if (!done.second->made.empty())
-        made({std::make_shared<const std::vector<bundle_ptr>>(done.second->made), done.first.state_root, done.first.checkpoint});
-      if (settings_.changed && !done.second->touched.empty())
-        settings_.changed(std::make_shared<const std::vector<local_id>>(std::move(done.second->touched)));
+      settle_change(done.first, *done.second);
     },
     [this](caf::error&) {
       applied_result result;
@@ -164,6 +185,7 @@ void space_state::carry_out(const load_effect& effect) {
     [id, effect](node_store& all) {
       std::vector<std::string> raws;
       auto* space = all.find(id);
+      bool gap = false;
       size_t bytes = 0;
       for (const auto& range : effect.ranges) {
         if (space == nullptr || bytes >= effect.bytes_max)
@@ -173,9 +195,11 @@ void space_state::carry_out(const load_effect& effect) {
           raws.push_back(std::move(raw));
         }
       }
-      return raws;
+      if (space != nullptr && raws.empty())
+        gap = std::any_of(effect.ranges.begin(), effect.ranges.end(), [space](const op_range& range) { return space->has_gap(range); });
+      return std::pair{std::move(raws), gap};
     },
-    [this, effect](std::vector<std::string>& raws) { run(core_->loaded(plane_->now_ms(), effect, std::move(raws))); },
+    [this, effect](std::pair<std::vector<std::string>, bool>& found) { run(core_->loaded(plane_->now_ms(), effect, std::move(found.first), found.second)); },
     [this, effect](caf::error&) { run(core_->loaded(plane_->now_ms(), effect, {})); });
 }
 
@@ -201,6 +225,8 @@ void space_state::carry_out(const equivocation_effect& effect) {
 }
 
 void space_state::carry_out(const refused_effect& effect) {
+  if (effect.code == nack_code::rebase)
+    return ask_snapshot(effect.by);
   net::log(log_level::warn, "HARP-O001", "ops", "a peer did not take bundles of this device",
            {{"peer", shown(effect.by)}, {"code", static_cast<int>(effect.code)}, {"cause", "its rules differ: role, quota or clock"}, {"next", "compare `harp member ls` and the clocks of both nodes"}});
 }

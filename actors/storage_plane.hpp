@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/handles.hpp"
+#include "storage/lease.hpp"
 #include "storage/picker_events.hpp"
 #include "storage/roster.hpp"
 #include "storage/worker_pool.hpp"
@@ -86,7 +87,13 @@ struct storage_plane {
   link_port* links = nullptr;
   device_key self;
   std::atomic<int64_t> clock_offset_ms{0}; // storage.md 4.1
+  uint64_t lease_grace_ms = lease_grace_ms_default;
 
+  /// May operations and contents of this space be given to this device now? Roles are judged elsewhere.
+  [[nodiscard]] bool serves(const space_id& space, const device_key& device) const {
+    auto members = rosters->of(space);
+    return members && may_serve(*members, self, device, now_ms(), lease_grace_ms);
+  }
   /// Unix milliseconds, corrected.
   [[nodiscard]] uint64_t now_ms() const {
     auto now = std::chrono::system_clock::now().time_since_epoch();

@@ -12,7 +12,7 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_state> self
 
 store_actor::behavior_type store_state::start(std::shared_ptr<node_store> disks) {
   disks_ = std::move(disks);
-  self_->delayed_send(self_, store_tick_interval, caf::tick_atom_v);
+  self_->delayed_send(self_, store_first_interval, caf::tick_atom_v);
   return {
     [this](const store_job& job) { return run(job); },
     [this](caf::tick_atom) { tick(); },
@@ -31,13 +31,15 @@ caf::result<bool> store_state::run(const store_job& job) {
 }
 
 void store_state::tick() {
+  auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(store_tick_interval);
   try {
-    disks_->look_after(std::chrono::system_clock::now());
+    if (disks_->look_after(std::chrono::system_clock::now()))
+      wait = store_busy_interval;
   } catch (const storage_failure& broken) {
     net::log(net::log_level::error, "HARP-S002", "disk", "looking after the store failed",
              {{"cause", broken.what}, {"next", "look at free space and health of the disk; it is tried again"}});
   }
-  self_->delayed_send(self_, store_tick_interval, caf::tick_atom_v);
+  self_->delayed_send(self_, wait, caf::tick_atom_v);
 }
 
 } // namespace harp

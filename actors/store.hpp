@@ -11,6 +11,8 @@
 namespace harp {
 
 inline constexpr std::chrono::seconds store_tick_interval{30};
+inline constexpr std::chrono::seconds store_first_interval{2};
+inline constexpr std::chrono::milliseconds store_busy_interval{200}; // between two steps of care
 
 class store_state {
 public:

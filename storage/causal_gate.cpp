@@ -177,7 +177,8 @@ causal_gate::verdict causal_gate::examine_chain(const bundle& b) const {
     return {kind::wait_bundle, {b.rid, b.seq - 1}, 0, {}};
   if (b.seq > cut_of(b.rid))
     return {kind::refuse, {}, 0, nack_code::rebase};
-  if (b.previous != head.hash)
+  bool known = b.seq == 1 || !head.hash.is_zero(); // a snapshot tells how far a chain goes, not how it looks
+  if (known && b.previous != head.hash)
     return {kind::conflict, {}, 0, {}};
   if (b.hlc <= head.hlc || b.roster_version < head.roster_version)
     return {kind::refuse, {}, 0, nack_code::parse};

@@ -114,7 +114,9 @@ private:
     node_meta meta;
     meta.mtime_ns = one_->read.seen.mtime_ns;
     meta.executable = one_->read.seen.executable;
-    edit_.edit(what.lid, what.displaced_vid, meta, one_->read.content);
+    keep_root();
+    auto made = edit_.edit(what.lid, what.displaced_vid, meta, one_->read.content);
+    one_->slipped_emitted = std::holds_alternative<edit_done>(made);
     base_.mark_dirty(what.lid, dirty_content);
   }
 

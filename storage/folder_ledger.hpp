@@ -22,10 +22,13 @@ struct finished_action {
   placing_row row;
   std::optional<std::string> slipped_in;
   file_stat slipped_seen;
+  bool slipped_kept = false;    // its bytes are in the packs
+  bool slipped_emitted = false; // and an operation names them: the file may go
 };
 
 struct ledger_options {
   bool pairing = false; // this device's roster entry says so: existing trees are being joined (Adopt)
+  bool keeper = false;  // what is on this disk counts as safe (storage.md 6.3)
 };
 
 /// Puts the emissions of `batch` into `edit` and records every action that was done. Results are completed on the way (lid

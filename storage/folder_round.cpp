@@ -390,11 +390,25 @@ folder_settled settle_round(folder_round& round, space_store& rows, pack_store& 
     out.placed.clear();
     out.held.clear();
     folder_rows_lmdb base{txn};
+    for (auto& one : round.finished)
+      one.slipped_emitted = false;
     enter(round.finished, options, edit, all, base, out.again);
     for (auto lid : round.plan.clean_lids)
       if (since && !since->contains(lid))
         base.clear_dirty(lid);
+    auto hold = [&](local_id lid, const stamp& vid, const content_id& cid) {
+      if (auto node = all.node(lid))
+        out.held.push_back({node->nid, {vid, cid}});
+      auto version = options.keeper ? all.version(lid, vid) : std::nullopt;
+      if (!version || (version->flags & version_safe) != 0)
+        return;
+      version->flags |= version_safe;
+      all.put_version(lid, *version);
+    };
     for (const auto& one : round.finished) {
+      bool made = std::holds_alternative<emit_create>(one.action) || std::holds_alternative<emit_edit>(one.action);
+      if (made && one.result.done && !one.result.vid.is_zero())
+        hold(one.result.lid, one.result.vid, one.read.content.cid);
       auto* place = std::get_if<do_place>(&one.action);
       if (place == nullptr)
         continue;
@@ -403,8 +417,7 @@ folder_settled settle_round(folder_round& round, space_store& rows, pack_store& 
         continue;
       out.placed.push_back(place->content);
       erase_partial(txn, place->content);
-      if (auto node = all.node(place->lid))
-        out.held.push_back({node->nid, {place->vid, place->content}});
+      hold(place->lid, place->vid, place->content);
     }
     out.dirty_left = base.dirty_lids(0, round_lids_max).size();
   };
@@ -430,6 +443,32 @@ bool keep_content(const space_content& content, const content_id& cid, const std
     auto chunk = all->chunk(no);
     auto* placed = std::get_if<placed_chunk>(&chunk);
     auto bytes = placed != nullptr ? content.read(cid, *placed) : chunk_answer{chunk_refusal{}};
+    auto* good = std::get_if<std::string>(&bytes);
+    if (good == nullptr || !put(placed->ref.id, *good))
+      return false;
+  }
+  return true;
+}
+
+bool keep_slipped(const finished_action& one, const safe_root& root, const std::function<bool(const chunk_id&, const std::string&)>& put) {
+  if (!one.slipped_in || !one.read.error.empty())
+    return false;
+  const auto& record = one.read.record.empty() ? one.read.content.root : one.read.record;
+  auto segment = [&](const chunk_id& id) {
+    for (const auto& [known, bytes] : one.read.segments)
+      if (known == id)
+        return bytes;
+    return std::string{};
+  };
+  auto chunks = manifest_reader::open(record, one.read.content.cid, one.read.content.size, segment);
+  auto* all = std::get_if<manifest_reader>(&chunks);
+  if (all == nullptr)
+    return false;
+  in_place_file place{&root, join_path(one.row.dir_path, *one.slipped_in), one.slipped_seen};
+  for (uint32_t no = 0; no < all->root().chunks; ++no) {
+    auto chunk = all->chunk(no);
+    auto* placed = std::get_if<placed_chunk>(&chunk);
+    auto bytes = placed != nullptr ? read_in_place(place, *placed) : chunk_answer{chunk_refusal{}};
     auto* good = std::get_if<std::string>(&bytes);
     if (good == nullptr || !put(placed->ref.id, *good))
       return false;

@@ -102,4 +102,7 @@ void forget_base(space_store& rows, const std::vector<local_id>& lids, const std
 /// chunk durably enough that the next sync() of the packs covers it.
 bool keep_content(const space_content& content, const content_id& cid, const std::function<bool(const chunk_id&, const std::string&)>& put);
 
+/// The same for an edit that slipped in: its bytes stand only in the file beside the one that took its place.
+bool keep_slipped(const finished_action& one, const safe_root& root, const std::function<bool(const chunk_id&, const std::string&)>& put);
+
 } // namespace harp

@@ -105,6 +105,8 @@ std::optional<std::string> node_store::open_contents() {
   if (auto* broken = std::get_if<storage_failure>(&packs))
     return "the packs cannot be opened: " + broken->what;
   packs_ = std::move(std::get<std::unique_ptr<pack_store>>(packs));
+  care_ = std::make_unique<content_care>(*packs_);
+  care_->use([this] { return cared_spaces(); });
   return std::nullopt;
 }
 
@@ -201,6 +203,7 @@ std::variant<space_store*, std::string> node_store::learn_space(const space_id& 
 
 void node_store::drop_space(const space_id& id) {
   spaces_.erase(id);
+  pins_.erase(id);
   std::error_code ignored;
   fs::remove_all(dir_ / "spaces" / id.to_string(), ignored);
 }
@@ -276,29 +279,28 @@ std::optional<std::string> node_store::add_member(space_store& space, const devi
   return space.govern(change, now_ms, *governor_);
 }
 
-enrol_ack_message node_store::enrol(const enrol_message& asked, uint64_t now_ms, const std::vector<std::string>& own_addresses) {
-  if (!governor_ || !conf_)
-    return refused(enrol_status::failed, "this node does not govern a cluster");
-  auto record = find_invite(*cluster(), invite_hash_of(asked.secret));
-  if (!record)
-    return refused(enrol_status::unknown, "this invite is not known here; was it copied whole?");
-  auto verdict = record->spend(asked.device, asked.name, now_ms);
-  if (verdict != invite_verdict::granted && verdict != invite_verdict::granted_again)
-    return refused(verdict);
-  put_invite(*cluster(), *record); // before any roster: an invite is never spent by two
-  std::vector<space_store*> into{cluster()};
-  for (const auto& id : record->spaces)
-    if (auto* space = find(id))
-      into.push_back(space);
+/// Out under the number that a checkpoint cut, in under a new one, as what it was.
+std::optional<std::string> node_store::renew_member(space_store& space, const device_key& device, uint64_t now_ms) {
+  auto rid = space.members()->rid_of(device);
+  auto cuts = space.cuts();
+  auto cut = cuts.find(rid);
+  if (rid == 0 || cut == cuts.end() || space.members()->cut_of(rid))
+    return std::nullopt; // what the governor cut itself stays cut
+  auto now = *space.members()->member(rid);
+  if (auto why = space.govern(roster_revoke{rid, cut->second}, now_ms, *governor_))
+    return why;
+  roster_add_device again{space.members()->next_rid(), device, now.role, now.user, now.name, now.not_after, now.pairing};
+  return space.govern(again, now_ms, *governor_);
+}
+
+enrol_ack_message node_store::enrolled(const device_key& device, const std::vector<space_store*>& into, const std::vector<std::string>& own_addresses) const {
   enrol_ack_message out;
   out.governor = governor_->public_key();
   out.cluster = conf_->cluster;
   out.addresses = own_addresses;
   size_t bytes = 0;
   for (auto* space : into) {
-    if (add_member(*space, asked.device, asked.name, *record, now_ms))
-      return refused(invite_verdict::granted);
-    enrolled_space given{space->id(), space->members()->rid_of(asked.device), space->members()->founder(), {}};
+    enrolled_space given{space->id(), space->members()->rid_of(device), space->members()->founder(), {}};
     // A long roster does not fit one frame: what is left comes by the link, newest entries need the older ones first.
     given.entries = space->members()->entries_from(1, (control_payload_bytes_max - 32 * 1024) / into.size());
     for (const auto& entry : given.entries)
@@ -307,6 +309,37 @@ enrol_ack_message node_store::enrol(const enrol_message& asked, uint64_t now_ms,
   }
   out.status = bytes < control_payload_bytes_max ? enrol_status::done : enrol_status::failed;
   return out;
+}
+
+enrol_ack_message node_store::enrol(const enrol_message& asked, uint64_t now_ms, const std::vector<std::string>& own_addresses) {
+  if (!governor_ || !conf_)
+    return refused(enrol_status::failed, "this node does not govern a cluster");
+  std::vector<space_store*> into{cluster()};
+  if (asked.secret.is_zero()) {
+    if (cluster()->members()->role_of(asked.device) == member_role::none)
+      return refused(enrol_status::unknown, "this device is no member; ask for an invite");
+    for (auto* space : spaces())
+      if (space->members()->rid_of(asked.device) != 0 && into.size() < enrol_spaces_max)
+        into.push_back(space);
+    for (auto* space : into)
+      if (renew_member(*space, asked.device, now_ms))
+        return refused(invite_verdict::granted);
+    return enrolled(asked.device, into, own_addresses);
+  }
+  auto record = find_invite(*cluster(), invite_hash_of(asked.secret));
+  if (!record)
+    return refused(enrol_status::unknown, "this invite is not known here; was it copied whole?");
+  auto verdict = record->spend(asked.device, asked.name, now_ms);
+  if (verdict != invite_verdict::granted && verdict != invite_verdict::granted_again)
+    return refused(verdict);
+  put_invite(*cluster(), *record); // before any roster: an invite is never spent by two
+  for (const auto& id : record->spaces)
+    if (auto* space = find(id))
+      into.push_back(space);
+  for (auto* space : into)
+    if (add_member(*space, asked.device, asked.name, *record, now_ms))
+      return refused(invite_verdict::granted);
+  return enrolled(asked.device, into, own_addresses);
 }
 
 // -- invites -----------------------------------------------------------------------------------------------------------------
@@ -359,19 +392,38 @@ std::map<space_id, std::shared_ptr<const roster>> node_store::rosters() const {
   return out;
 }
 
-void node_store::look_after(std::chrono::system_clock::time_point now) {
+std::vector<cared_space> node_store::cared_spaces() const {
+  std::vector<cared_space> out;
+  if (!conf_)
+    return out;
+  auto keeps = [](member_role role) { return role == member_role::keeper || role == member_role::admin; };
+  bool keeper = cluster() != nullptr && keeps(cluster()->members()->role_of(cluster()->own()));
+  for (const auto& [id, space] : spaces_) {
+    auto pinned = pins_.find(id);
+    out.push_back({space, keeper || keeps(space->members()->role_of(space->own())), pinned == pins_.end() ? std::vector<content_id>{} : pinned->second()});
+  }
+  return out;
+}
+
+bool node_store::look_after(std::chrono::system_clock::time_point now) {
+  auto seconds = static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count());
+  auto more = care_->step(seconds);
+  if (auto* failure = std::get_if<storage_failure>(&more))
+    throw *failure;
+  bool soon = std::get<bool>(more);
   if (index_->due(std::chrono::steady_clock::now()))
     if (auto trouble = index_->flush())
       throw *trouble;
   if (now - copied_ < copy_interval && copied_ != std::chrono::system_clock::time_point{})
-    return;
+    return soon;
   bool first = copied_ == std::chrono::system_clock::time_point{};
   copied_ = now;
   if (first) // a start is no reason to copy
-    return;
+    return soon;
   for (const auto& [id, space] : spaces_)
     if (auto trouble = space->db().keep_copy())
       throw *trouble;
+  return soon;
 }
 
 } // namespace harp

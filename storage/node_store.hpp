@@ -1,6 +1,7 @@
 // Everything the storage plane of this node keeps on disk: keys, configuration, spaces, contents. One per state directory.
 #pragma once
 
+#include "storage/content_care.hpp"
 #include "storage/invite.hpp"
 #include "storage/node_conf.hpp"
 #include "storage/pack_store.hpp"
@@ -35,6 +36,7 @@ public:
   /// The joiner's side: takes what the governor answered.
   std::optional<std::string> take_enrolment(const enrol_ack_message& ack, const std::string& name, const std::string& listen);
   /// The governor's side of Enrol: judges the invite, writes rosters. Repeated with the same secret and device it answers the same.
+  /// Without a secret: a device that is known. Where a checkpoint cut its number it gets a new one (storage.md 5.4).
   enrol_ack_message enrol(const enrol_message& asked, uint64_t now_ms, const std::vector<std::string>& own_addresses);
 
   // -- spaces
@@ -64,14 +66,21 @@ public:
 
   /// Rosters of all spaces, for hot_rosters.
   [[nodiscard]] std::map<space_id, std::shared_ptr<const roster>> rosters() const;
-  /// Periodic care: hourly copies, collection of garbage.
-  void look_after(std::chrono::system_clock::time_point now);
+  /// What becomes of contents with time: garbage, scrub.
+  [[nodiscard]] content_care& care() const { return *care_; }
+  /// Contents of this space that are wanted, being read or on their way: not garbage. Asked on the store's thread.
+  void pin(const space_id& id, std::function<std::vector<content_id>()> pinned) { pins_[id] = std::move(pinned); }
+  /// Periodic care: hourly copies, a step of collection and scrub. True when there is more to do soon.
+  bool look_after(std::chrono::system_clock::time_point now);
 
 private:
   node_store(std::filesystem::path dir, signing_key device);
   std::optional<std::string> open_spaces();
   std::optional<std::string> open_contents();
+  [[nodiscard]] std::vector<cared_space> cared_spaces() const;
   std::variant<space_store*, std::string> open_space(const space_id& id, const device_key& founder);
+  std::optional<std::string> renew_member(space_store& space, const device_key& device, uint64_t now_ms);
+  enrol_ack_message enrolled(const device_key& device, const std::vector<space_store*>& into, const std::vector<std::string>& own_addresses) const;
   std::optional<std::string> add_member(space_store& space, const device_key& device, const std::string& name, const invite_record& invite, uint64_t now_ms);
 
   std::filesystem::path dir_;
@@ -82,6 +91,8 @@ private:
   std::unique_ptr<metadata_db> chunks_;
   std::unique_ptr<chunk_index> index_;
   std::unique_ptr<pack_store> packs_;
+  std::unique_ptr<content_care> care_;
+  std::map<space_id, std::function<std::vector<content_id>()>> pins_;
   std::chrono::system_clock::time_point copied_{};
 };
 

@@ -345,6 +345,26 @@ std::variant<size_t, storage_failure> oplog::drop_covered(metadata_db& db,
   return gone;
 }
 
+std::optional<storage_failure> oplog::start_segment(metadata_db& db) {
+  if (end_ == 0)
+    return std::nullopt;
+  ++segment_;
+  end_ = 0;
+  auto failure = open_tail();
+  if (!failure)
+    failure = db.write([&](write_txn& txn) {
+      txn.put(table::conf, tail_key, row_key{}.u32(segment_).u32(end_));
+      return true;
+    });
+  if (failure) {
+    cut_tail();
+    return failure;
+  }
+  kept_segment_ = segment_;
+  kept_end_ = end_;
+  return std::nullopt;
+}
+
 uint64_t oplog::bytes_on_disk() const {
   uint64_t sum = 0;
   std::error_code ec;

@@ -71,6 +71,8 @@ public:
   each(const metadata_db& db, replica_id rid, uint64_t from, uint64_t to, size_t bytes_max,
        const std::function<bool(uint64_t seq, std::string raw)>& visit) const;
 
+  /// What comes next goes into a fresh segment, so that what is here can be dropped as a whole.
+  std::optional<storage_failure> start_segment(metadata_db& db);
   /// Drops segments in which every bundle is covered by `covered`, and their rows; returns how many segments went.
   std::variant<size_t, storage_failure> drop_covered(metadata_db& db,
                                                      const version_vector& covered);

@@ -149,16 +149,14 @@ std::variant<bool, storage_failure> pack_sweep::step() {
 
 // -- scrub ----------------------------------------------------------------------------------------
 
-std::optional<uint32_t> next_scrub(const pack_store& store, uint32_t now_s) {
+std::optional<uint32_t> next_scrub(const pack_store& store, uint32_t now_s, uint32_t every_s) {
   std::optional<uint32_t> out;
   uint32_t oldest = 0;
   for (auto pack : store.packs()) {
-    if (pack == store.current())
-      continue;
     auto text = store.index().note(scrub_key(pack));
     uint32_t last = 0;
     std::from_chars(text.data(), text.data() + text.size(), last);
-    bool due = last == 0 || (now_s >= last && now_s - last >= scrub_interval_s);
+    bool due = last == 0 || (now_s >= last && now_s - last >= every_s);
     if (due && (!out || last < oldest)) {
       out = pack;
       oldest = last;
@@ -167,28 +165,43 @@ std::optional<uint32_t> next_scrub(const pack_store& store, uint32_t now_s) {
   return out;
 }
 
-std::variant<std::vector<chunk_id>, storage_failure> scrub_pack(pack_store& store, uint32_t pack,
-                                                                uint32_t now_s) {
-  auto listed = store.entries(pack);
-  if (auto* failure = std::get_if<storage_failure>(&listed))
-    return *failure;
-  std::vector<chunk_id> damaged;
-  for (const auto& entry : std::get<0>(listed)) {
-    auto row = store.index().pack_of(entry.id);
-    if (!row || row->pack != pack || row->offset != entry.offset)
+std::variant<bool, storage_failure> pack_scrub::step(size_t bytes_max) {
+  if (!entries_) {
+    if (auto failure = pack_ == store_.current() ? store_.sync() : std::nullopt)
+      return *failure;
+    auto listed = store_.entries(pack_);
+    if (auto* failure = std::get_if<storage_failure>(&listed))
+      return *failure;
+    entries_ = std::move(std::get<0>(listed));
+  }
+  for (size_t bytes = 0; next_ < entries_->size() && bytes < bytes_max; ++next_) {
+    const auto& entry = (*entries_)[next_];
+    auto row = store_.index().pack_of(entry.id);
+    if (!row || row->pack != pack_ || row->offset != entry.offset)
       continue;
-    auto data = store.read(pack, entry);
+    bytes += entry.length;
+    auto data = store_.read(pack_, entry);
     auto* failure = std::get_if<storage_failure>(&data);
     if (failure == nullptr)
       continue;
     if (failure->code != EBADMSG)
       return *failure;
-    store.mark_damaged(entry.id);
-    damaged.push_back(entry.id);
+    store_.mark_damaged(entry.id);
+    damaged_.push_back(entry.id);
   }
-  if (auto failure = store.index().put_note(scrub_key(pack), std::to_string(now_s)))
+  if (next_ < entries_->size())
+    return false;
+  if (auto failure = store_.index().put_note(scrub_key(pack_), std::to_string(now_s_)))
     return *failure;
-  return damaged;
+  return true;
+}
+
+std::variant<std::vector<chunk_id>, storage_failure> scrub_pack(pack_store& store, uint32_t pack, uint32_t now_s) {
+  pack_scrub scrub{store, pack, now_s};
+  auto done = scrub.step(SIZE_MAX);
+  if (auto* failure = std::get_if<storage_failure>(&done))
+    return *failure;
+  return scrub.damaged();
 }
 
 } // namespace harp

@@ -21,7 +21,7 @@ inline constexpr size_t sweep_rows_per_step = 4096;
 class gc_marks {
 public:
   void add(const chunk_id& id);
-  /// Sorts; call once after the last add.
+  /// Sorts; call after the last add, and again after further ones.
   void close();
   [[nodiscard]] bool contains(const chunk_id& id) const;
   [[nodiscard]] size_t size() const { return marks_.size(); }
@@ -68,7 +68,26 @@ private:
 };
 
 /// The pack whose scrub is longest due; nothing when none is.
-std::optional<uint32_t> next_scrub(const pack_store& store, uint32_t now_s);
+std::optional<uint32_t> next_scrub(const pack_store& store, uint32_t now_s, uint32_t every_s = scrub_interval_s);
+
+/// One scrub in steps, run by the owner of the packs between other work. The pack being written may be scrubbed as well: what
+/// came behind the beginning is left for the next time.
+class pack_scrub {
+public:
+  pack_scrub(pack_store& store, uint32_t pack, uint32_t now_s) : store_(store), pack_(pack), now_s_(now_s) {}
+  /// Reads about `bytes_max` (one record at least); true when the pack is done, which is then remembered.
+  std::variant<bool, storage_failure> step(size_t bytes_max);
+  /// As scrub_pack returns them.
+  [[nodiscard]] const std::vector<chunk_id>& damaged() const { return damaged_; }
+
+private:
+  pack_store& store_;
+  uint32_t pack_;
+  uint32_t now_s_;
+  std::optional<std::vector<pack_entry>> entries_;
+  size_t next_ = 0;
+  std::vector<chunk_id> damaged_;
+};
 /// Reads every record of a pack and remembers the time. Damaged chunks that are in use are marked (pack_store::has turns
 /// false, a put replaces them) and returned; the bytes stay where they are.
 std::variant<std::vector<chunk_id>, storage_failure> scrub_pack(pack_store& store, uint32_t pack,

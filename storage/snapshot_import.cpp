@@ -5,6 +5,8 @@
 #include "storage/floor_fold.hpp"
 #include "storage/op_events.hpp"
 
+#include <algorithm>
+
 namespace harp {
 
 namespace {
@@ -199,13 +201,17 @@ std::optional<std::string> finish_import(space_rows& rows, const op_checkpoint& 
   replay_moves(rows, result);
   save_state_root(rows);
   for (auto& [rid, row] : replicas) {
+    if (!covers(checkpoint.covered, {rid, row.seq}) || covers(checkpoint.covered, {rid, row.seq + 1}))
+      row.head_hash = {}; // of a bundle that is not the newest any more
     row.seq = 0;
-    row.head_hash = {};
     rows.put_replica(rid, row);
   }
   for (const auto& [rid, seq] : checkpoint.covered) {
     auto row = rows.replica(rid).value_or(replica_row{});
     row.seq = seq;
+    bool active = std::find(checkpoint.active.begin(), checkpoint.active.end(), rid) != checkpoint.active.end();
+    if (!active && seq > 0) // as applying the checkpoint would have cut it
+      row.cut = std::min(row.cut.value_or(seq), seq);
     rows.put_replica(rid, row);
   }
   return std::nullopt;

@@ -190,12 +190,20 @@ void space_content::forget(const content_id& cid) {
   downloads_.erase(cid);
 }
 
-std::vector<content_id> space_content::forget_all() {
+std::vector<download> space_content::forget_all() {
+  std::lock_guard lock{mutex_};
+  std::vector<download> out;
+  for (auto& [cid, one] : downloads_)
+    out.push_back(std::move(one));
+  downloads_.clear();
+  return out;
+}
+
+std::vector<content_id> space_content::under_way() const {
   std::lock_guard lock{mutex_};
   std::vector<content_id> out;
   for (const auto& [cid, one] : downloads_)
     out.push_back(cid);
-  downloads_.clear();
   return out;
 }
 

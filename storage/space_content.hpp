@@ -68,7 +68,9 @@ public:
   /// Placed, or not wanted any more.
   void forget(const content_id& cid);
   /// Nothing is wanted any more: what was.
-  std::vector<content_id> forget_all();
+  std::vector<download> forget_all();
+  /// Contents on their way.
+  [[nodiscard]] std::vector<content_id> under_way() const;
   /// Chunks of a content that the packs hold.
   [[nodiscard]] std::vector<chunk_run> packed_runs(const content_id& cid) const;
 

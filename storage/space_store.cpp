@@ -1,6 +1,7 @@
 #include "storage/space_store.hpp"
 
 #include "storage/byte_codec.hpp"
+#include "storage/log_source.hpp"
 #include "storage/space_rows_lmdb.hpp"
 #include "storage/state_root.hpp"
 
@@ -41,30 +42,9 @@ logged_bundle logged(const sealed_bundle& b) {
   return {b.content.id(), b.content.hlc, b.hash, b.raw};
 }
 
-/// Old bundles out of the oplog, as cuts and checkpoints want them.
-class log_source final : public bundle_source {
-public:
-  log_source(const oplog& log, const read_txn& txn) : log_(log), txn_(txn) {}
-  void each(replica_id rid, uint64_t from, uint64_t to, const std::function<bool(const bundle&)>& visit) override {
-    for (auto seq = from; seq <= to; ++seq) {
-      auto row = find_bundle(txn_, {rid, seq});
-      if (!row)
-        return;
-      auto raw = log_.read(*row);
-      if (auto* broken = std::get_if<storage_failure>(&raw))
-        throw *broken;
-      auto decoded = decode_bundle(std::get<std::string>(raw));
-      if (auto* why = std::get_if<std::string>(&decoded))
-        throw storage_failure{EBADMSG, "a bundle in the operation log does not decode: " + *why};
-      if (!visit(std::get<sealed_bundle>(decoded).content))
-        return;
-    }
-  }
-
-private:
-  const oplog& log_;
-  const read_txn& txn_;
-};
+bool has_checkpoint(const sealed_bundle& b) {
+  return std::any_of(b.content.ops.begin(), b.content.ops.end(), [](const operation& op) { return std::holds_alternative<op_checkpoint>(op); });
+}
 
 void merge(std::vector<local_id>& into, const std::vector<local_id>& more) {
   into.insert(into.end(), more.begin(), more.end());
@@ -117,6 +97,7 @@ std::variant<std::unique_ptr<space_store>, std::string> space_store::open(const 
 void space_store::load_state() {
   read([&](const read_txn& txn, space_rows& rows) {
     settle_rows(rows);
+    told_.clear();
     if (auto told = txn.get(table::conf, told_key))
       told_ = decode_vector(*told);
     uint64_t last = 0;
@@ -134,6 +115,7 @@ void space_store::settle_rows(space_rows& rows) {
   heads_.clear();
   rows.each_replica([this](replica_id rid, const replica_row& row) { heads_[rid] = row.head_hash; });
   state_root_ = harp::state_root(rows);
+  settle_left_behind(rows);
 }
 
 bool space_store::recount() {
@@ -182,7 +164,7 @@ std::optional<storage_failure> space_store::store_roster(const roster& grown, ui
 }
 
 std::variant<bool, std::string> space_store::take_roster(std::span<const std::string> raws) {
-  auto before = members_;
+  auto before = members();
   auto grown = std::make_shared<roster>(*before);
   std::optional<std::string> trouble;
   for (const auto& raw : raws) {
@@ -192,10 +174,7 @@ std::variant<bool, std::string> space_store::take_roster(std::span<const std::st
   }
   bool fresh = grown->version() != before->version() || grown->lease() != before->lease();
   if (fresh) {
-    if (auto broken = store_roster(*grown, before->version() + 1))
-      throw *broken;
-    members_ = grown;
-    cut_revoked(*before);
+    change_roster(grown);
   }
   if (trouble)
     return *trouble;
@@ -203,40 +182,59 @@ std::variant<bool, std::string> space_store::take_roster(std::span<const std::st
 }
 
 std::optional<std::string> space_store::govern(const roster_change& change, uint64_t now_ms, const signing_key& governor) {
-  auto before = members_;
+  auto before = members();
   auto grown = std::make_shared<roster>(*before);
   auto made = grown->append_change(change, now_ms, governor);
   if (auto* why = std::get_if<std::string>(&made))
     return *why;
-  if (auto broken = store_roster(*grown, before->version() + 1))
-    throw *broken;
-  members_ = grown;
-  cut_revoked(*before);
+  change_roster(grown);
   return std::nullopt;
 }
 
+void space_store::change_roster(std::shared_ptr<const roster> grown) {
+  auto before = members();
+  if (auto broken = store_roster(*grown, before->version() + 1))
+    throw *broken;
+  members_ = std::move(grown);
+  read([this](const read_txn&, space_rows& rows) { settle_left_behind(rows); });
+  cut_revoked(*before);
+  if (auto change = finish_rebase(ms_of_hlc(clock_.last())); listener_ && (!change.made.empty() || change.look_anew))
+    listener_(change);
+}
+
 void space_store::cut_revoked(const roster& before) {
-  for (const auto& member : members_->members())
+  auto now = members();
+  for (const auto& member : now->members())
     if (member.cut && before.cut_of(member.rid) != member.cut)
-      cut_replica(member.rid, *member.cut, ms_of_hlc(clock_.last()));
+      if (auto change = cut_replica(member.rid, *member.cut, ms_of_hlc(clock_.last())); listener_)
+        listener_(change);
 }
 
 space_change space_store::cut_replica(replica_id rid, uint64_t seq, uint64_t now_ms) {
+  space_change out;
   apply_result result;
+  auto cuts_before = cuts();
+  auto seq_before = known_.contains(rid) ? known_.at(rid) : 0;
+  const auto now = members();
+  const auto* author = now->member(rid);
+  bool mine = author != nullptr && author->device == device_.public_key(); // under this number or an earlier one
   auto broken = db_.write([&](write_txn& txn) {
     space_rows_lmdb rows{txn};
     log_source history{log_, txn};
-    result = cut(rows, rid, seq, {own(), &history});
+    out = {};
+    result = cut(rows, rid, seq, {mine ? rid : own(), &history});
     settle_rows(rows);
     rows.flush();
+    if (mine)
+      keep_own_work(txn, rows, result.touched, rid, seq_before, result.voided, out);
     return true;
   });
   if (broken)
     throw *broken;
-  space_change out;
   out.touched = std::move(result.touched);
   merge(out.touched, result.moved_dirs);
   note_change(out.touched);
+  note_cuts(cuts_before, out);
   make_anew(result.voided, now_ms, out);
   return out;
 }
@@ -270,14 +268,6 @@ bundle_ptr space_store::find_bundle(const dot& id) const {
   });
   if (broken)
     throw *broken;
-  return out;
-}
-
-std::map<replica_id, bundle_ptr> space_store::newest() const {
-  std::map<replica_id, bundle_ptr> out;
-  for (const auto& [rid, seq] : known_)
-    if (auto found = find_bundle({rid, seq}))
-      out[rid] = std::move(found);
   return out;
 }
 
@@ -330,10 +320,17 @@ space_change space_store::apply(std::span<const bundle_ptr> bundles, uint64_t no
   if (batch.empty())
     return out;
   apply_result result;
+  auto cuts_before = cuts();
+  auto rid = own();
+  auto seq_before = known_.contains(rid) ? known_.at(rid) : 0;
+  if (std::any_of(out.taken.begin(), out.taken.end(), [](const bundle_ptr& b) { return has_checkpoint(*b); }))
+    if (auto failure = log_.start_segment(db_))
+      throw *failure;
   auto broken = log_.commit(db_, batch, [&](write_txn& txn) {
     space_rows_lmdb rows{txn};
     log_source history{log_, txn};
-    result = harp::apply(rows, arriving, {own(), &history});
+    out.look_anew = false;
+    result = harp::apply(rows, arriving, {rid, &history});
     if (!result.refused.empty())
       return false;
     txn.put(table::conf, clock_key, row_key{}.u64(clock_.last()));
@@ -341,6 +338,8 @@ space_change space_store::apply(std::span<const bundle_ptr> bundles, uint64_t no
       note_checkpoint(txn, out.taken);
     settle_rows(rows);
     rows.flush();
+    if (result.checkpoint_applied && rid != 0)
+      keep_own_work(txn, rows, result.touched, rid, seq_before, result.voided, out);
     return true;
   });
   if (broken || !result.refused.empty()) {
@@ -354,16 +353,10 @@ space_change space_store::apply(std::span<const bundle_ptr> bundles, uint64_t no
   merge(out.touched, result.moved_dirs);
   note_change(out.touched);
   out.checkpoint_applied = result.checkpoint_applied;
+  out.checkpoint_refused = result.checkpoint_refused;
+  note_cuts(cuts_before, out);
   make_anew(result.voided, now_ms, out);
   return out;
-}
-
-void space_store::note_checkpoint(write_txn& txn, const std::vector<bundle_ptr>& bundles) {
-  for (const auto& b : bundles)
-    for (const auto& op : b->content.ops)
-      if (std::holds_alternative<op_checkpoint>(op))
-        checkpoint_ = b->content.id();
-  txn.put(table::conf, checkpoint_key, row_key{}.u32(checkpoint_.rid).u64(checkpoint_.seq));
 }
 
 bundle_ptr space_store::seal(draft_bundle draft, const digest256& previous, bool first) const {
@@ -372,11 +365,11 @@ bundle_ptr space_store::seal(draft_bundle draft, const digest256& previous, bool
   body.rid = draft.id.rid;
   body.seq = draft.id.seq;
   body.hlc = draft.hlc;
-  body.roster_version = members_->version();
+  body.roster_version = members()->version();
   body.previous = previous;
   if (first)
     for (const auto& [rid, seq] : known_)
-      if (auto told = told_.find(rid); rid != draft.id.rid && (told == told_.end() || told->second < seq))
+      if (auto told = told_.find(rid); rid != draft.id.rid && (draft.id.seq == 1 || told == told_.end() || told->second < seq))
         body.context_delta.push_back({rid, seq});
   body.ops = std::move(draft.ops);
   auto sealed = seal_bundle(std::move(body), device_);
@@ -387,9 +380,12 @@ bundle_ptr space_store::seal(draft_bundle draft, const digest256& previous, bool
 
 std::variant<space_change, std::string> space_store::commit(uint64_t now_ms, const local_work& work) {
   auto rid = own();
-  if (!may_write(members_->role_of(rid)))
-    return "this device may only read the space " + members_->name();
+  if (is_left_behind())
+    return "this device was away for too long from the space " + members()->name() + "; it waits for the governor's node to give it a new number";
+  if (!may_write())
+    return "this device may only read the space " + members()->name();
   space_change out;
+  auto cuts_before = cuts();
   auto clock = clock_;
   auto first_hlc = clock.now(now_ms);
   auto broken = log_.commit_made(db_, [&](write_txn& txn) -> std::optional<std::vector<logged_bundle>> {
@@ -408,7 +404,11 @@ std::variant<space_change, std::string> space_store::commit(uint64_t now_ms, con
     }
     out.touched = edit.result().touched;
     merge(out.touched, edit.result().moved_dirs);
+    out.checkpoint_applied = edit.result().checkpoint_applied;
+    out.checkpoint_refused = edit.result().checkpoint_refused;
     if (!out.made.empty()) {
+      if (out.checkpoint_applied)
+        note_checkpoint(txn, out.made);
       set_head_hash(rows, rid, hash);
       clock = hybrid_clock{edit.last_hlc()};
       txn.put(table::conf, told_key, encode_vector(known_));
@@ -426,13 +426,15 @@ std::variant<space_change, std::string> space_store::commit(uint64_t now_ms, con
     clock_ = clock;
     told_ = known_;
     note_change(out.touched);
+    if (out.checkpoint_applied)
+      note_cuts(cuts_before, out);
   }
   return out;
 }
 
 /// Own content that a cut made void comes back as new files (storage.md 4.2).
 void space_store::make_anew(const std::vector<voided_content>& lost, uint64_t now_ms, space_change& change) {
-  if (lost.empty() || !may_write(members_->role_of(own())))
+  if (lost.empty() || !may_write())
     return;
   auto done = commit(now_ms, [&](space_edit& edit, space_rows& rows, write_txn&) {
     space_tree tree{rows};

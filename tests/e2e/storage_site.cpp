@@ -87,9 +87,11 @@ std::string last_line(const std::string& text) {
   return text.substr(start == text.npos ? 0 : start + 1, end - (start == text.npos ? 0 : start + 1) + 1);
 }
 
-storage_site::storage_site(size_t count, const std::string& space, const std::string& role) : space_(space) {
-  for (size_t i = 0; i < count; ++i)
+storage_site::storage_site(size_t count, const std::string& space, const std::string& role, const std::map<std::string, std::string>& environment) : space_(space) {
+  for (size_t i = 0; i < count; ++i) {
     nodes.push_back(std::make_unique<storage_node>("n" + std::to_string(i)));
+    nodes.back()->environment = environment;
+  }
   auto& founder = *nodes[0];
   auto must = [](const storage_node& who, const run_result& told, const char* what) {
     if (told.status != 0)

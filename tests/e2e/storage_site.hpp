@@ -54,7 +54,8 @@ std::string last_line(const std::string& text);
 class storage_site {
 public:
   /// All nodes are started and linked; false in `ready` when something failed, with the reason on stdout.
-  explicit storage_site(size_t nodes, const std::string& space = "work", const std::string& role = "writer");
+  /// `environment`: of every daemon.
+  explicit storage_site(size_t nodes, const std::string& space = "work", const std::string& role = "writer", const std::map<std::string, std::string>& environment = {});
   bool ready = false;
   std::vector<std::unique_ptr<storage_node>> nodes;
   storage_node& operator[](size_t i) { return *nodes[i]; }

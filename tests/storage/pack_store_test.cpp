@@ -165,6 +165,8 @@ CAF_TEST(a_scrub_finds_what_nobody_has_read) {
   CAF_REQUIRE_EQUAL(damaged.size(), 1u);
   CAF_CHECK(damaged[0] == chunk_id_of(chunk_data(2, large)));
   CAF_CHECK(!world.packs->has(damaged[0]));
+  CAF_CHECK(next_scrub(*world.packs, start_s + day_s) == 2u); // the one being written is read as well
+  CAF_CHECK_EQUAL(scrub_pack(*world.packs, 2, start_s).index(), 0u);
   CAF_CHECK(!next_scrub(*world.packs, start_s + day_s));
   CAF_CHECK(next_scrub(*world.packs, start_s + 30 * day_s) == 1u);
   // A pack with damage in it is not thrown away as long as the damaged chunk has no other copy.
