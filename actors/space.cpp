@@ -45,13 +45,16 @@ space_actor::behavior_type space_state::start(std::shared_ptr<storage_plane> pla
 
 void space_state::member(const member_link& fact) {
   auto now = plane_->now_ms();
-  if (fact.up)
-    linked_[fact.device] = {fact.rid, {}, false, plane_->serves(settings_.id, fact.device)};
-  else
-    linked_.erase(fact.device);
+  linked_.erase(fact.device); // a new link begins from nothing
+  bool served = fact.up && plane_->serves(settings_.id, fact.device);
+  if (fact.up) {
+    auto& known = linked_[fact.device];
+    known.rid = fact.rid;
+    known.served = served;
+  }
   if (importing_)
     return;
-  run(fact.up && linked_[fact.device].served ? core_->peer_up(now, fact.device) : core_->peer_down(now, fact.device));
+  run(served ? core_->peer_up(now, fact.device) : core_->peer_down(now, fact.device));
 }
 
 bool space_state::message(const peer_note& note) {
