@@ -147,8 +147,8 @@ std::vector<certificate_place> known_places() {
 
 bool is_known_command(const std::vector<std::string>& command) {
   using words = std::vector<std::string>;
-  if (command == words{"cat", "/etc/os-release"})
-    return true;
+  if (command == words{"cat", "/etc/os-release"} || command == words{"true"})
+    return true; // the latter is how `harp engine check` looks for the right to run commands
   auto places = known_places();
   return std::any_of(places.begin(), places.end(), [&command](const certificate_place& place) {
     return command == place.update || command == words{"mkdir", "-p", place.directory};
@@ -192,12 +192,12 @@ std::optional<std::vector<tar_file>> read_tar(std::string_view bytes) {
 
 std::optional<engine_request> judge_upload(const std::string& container, const sent_request& sent) {
   auto files = read_tar(sent.body);
-  bool known = files && !files->empty()
-               && std::all_of(files->begin(), files->end(),
-                              [](const tar_file& file) { return is_known_file(file.name); });
+  bool known = files && std::all_of(files->begin(), files->end(), [](const tar_file& file) {
+                 return is_known_file(file.name);
+               });
   if (!known)
     return std::nullopt;
-  auto rebuilt = upload_request(container, make_tar(*files));
+  auto rebuilt = upload_request(container, sent.body.empty() ? std::string{} : make_tar(*files));
   return is(sent, rebuilt) ? std::optional{std::move(rebuilt)} : std::nullopt;
 }
 
