@@ -53,6 +53,29 @@ net::asio::awaitable<bool> write_missing(net::stream& to, missing_message what) 
   co_return co_await net::write_frame(to, static_cast<uint8_t>(message_type::missing), 0, payload);
 }
 
+net::asio::awaitable<bool> send_piece(net::stream& to, content_id cid, uint32_t number, piece_found found) {
+  if (found.bytes.empty()) {
+    missing_message lacks;
+    lacks.what = {cid, {{number, 1}}};
+    lacks.reason = found.why;
+    co_return co_await write_missing(to, std::move(lacks));
+  }
+  for (size_t at = 0; at < found.bytes.size();) {
+    auto piece = std::string_view{found.bytes}.substr(at, frame_piece_bytes);
+    data_message data;
+    data.cid = cid;
+    data.chunk = number;
+    data.offset = static_cast<uint32_t>(at);
+    at += piece.size();
+    data.last = at == found.bytes.size();
+    auto head = encode_data_head(data);
+    bool sent = co_await net::write_frame(to, static_cast<uint8_t>(message_type::data), 0, {head.data(), head.size()}, piece);
+    if (!sent)
+      co_return false;
+  }
+  co_return true;
+}
+
 net::asio::awaitable<void> write_busy(net::stream& to, uint32_t retry_ms, want_class cls) {
   auto payload = encode_payload(busy_message{retry_ms, cls});
   co_await net::write_frame(to, static_cast<uint8_t>(message_type::busy), 0, payload);
@@ -197,25 +220,19 @@ net::asio::awaitable<void> bridge_serve::serve(opened_stream opened) {
 
 net::asio::awaitable<void> bridge_serve::run(job_ptr what) {
   bool good = true;
-  for (;;) {
+  while (good) {
     bool turn = co_await next_turn(what);
     if (!turn)
       break;
-    serve_item item;
+    auto batch = std::make_shared<std::vector<serve_item>>(take_batch(*what));
+    good = co_await send(what, batch);
     {
       std::lock_guard lock{mutex_};
-      item = what->ready.front();
-      what->ready.pop_front();
-    }
-    good = co_await send(what, item);
-    {
-      std::lock_guard lock{mutex_};
-      queue_.sent(steady_ms(), item);
-      --what->left;
+      for (const auto& item : *batch)
+        queue_.sent(steady_ms(), item);
+      what->left -= batch->size();
     }
     pump();
-    if (!good)
-      break;
   }
   bool cut = false;
   {
@@ -229,6 +246,19 @@ net::asio::awaitable<void> bridge_serve::run(job_ptr what) {
   else
     what->opened.stream->close(true);
   what->opened.stream->cancel(); // lets watch() end
+}
+
+/// What is read in one go: one chunk, or many small files, since each way to the pool and back costs more than reading those.
+std::vector<serve_item> bridge_serve::take_batch(job& what) {
+  std::vector<serve_item> out;
+  uint64_t bytes = 0;
+  std::lock_guard lock{mutex_};
+  while (!what.ready.empty() && out.size() < serve_batch_items_max && (out.empty() || bytes + what.ready.front().bytes <= serve_batch_bytes_max)) {
+    bytes += what.ready.front().bytes;
+    out.push_back(what.ready.front());
+    what.ready.pop_front();
+  }
+  return out;
 }
 
 /// True when there is an item to send; false when nothing is left, or the stream or the node ended.
@@ -255,29 +285,19 @@ net::asio::awaitable<bool> bridge_serve::next_turn(job_ptr what) {
   }
 }
 
-net::asio::awaitable<bool> bridge_serve::send(job_ptr what, serve_item item) {
-  auto found_job = [what, item] { return find_piece(*what->content, item); };
+net::asio::awaitable<bool> bridge_serve::send(job_ptr what, std::shared_ptr<const std::vector<serve_item>> batch) {
+  auto found_job = [what, batch] {
+    std::vector<piece_found> out;
+    for (const auto& item : *batch)
+      out.push_back(find_piece(*what->content, item));
+    return out;
+  };
   auto found = co_await in_pool(plane_->pool, std::move(found_job));
   if (!found)
     co_return false;
-  auto& to = *what->opened.stream;
-  auto number = wire_number(item.kind, item.no);
-  if (found->bytes.empty()) {
-    missing_message lacks;
-    lacks.what = {item.cid, {{number, 1}}};
-    lacks.reason = found->why;
-    co_return co_await write_missing(to, std::move(lacks));
-  }
-  for (size_t at = 0; at < found->bytes.size();) {
-    auto piece = std::string_view{found->bytes}.substr(at, frame_piece_bytes);
-    data_message data;
-    data.cid = item.cid;
-    data.chunk = number;
-    data.offset = static_cast<uint32_t>(at);
-    at += piece.size();
-    data.last = at == found->bytes.size();
-    auto head = encode_data_head(data);
-    bool sent = co_await net::write_frame(to, static_cast<uint8_t>(message_type::data), 0, {head.data(), head.size()}, piece);
+  for (size_t i = 0; i < batch->size(); ++i) {
+    const auto& item = (*batch)[i];
+    bool sent = co_await send_piece(*what->opened.stream, item.cid, wire_number(item.kind, item.no), std::move((*found)[i]));
     if (!sent)
       co_return false;
   }

@@ -15,6 +15,8 @@
 namespace harp {
 
 inline constexpr size_t frame_piece_bytes = 256 * 1024; // of a chunk, per Data frame: small enough to show progress
+inline constexpr size_t serve_batch_items_max = 64;      // pieces read in one go
+inline constexpr uint64_t serve_batch_bytes_max = 512 * 1024;
 inline constexpr std::chrono::milliseconds serve_pump_interval{50}; // while something waits for its turn
 
 /// Number on the wire of a piece, and back (storage.md 11).
@@ -51,7 +53,8 @@ private:
   [[nodiscard]] static answer plan(const space_content& content, const want_message& want, uint64_t request, replica_id requester);
   net::asio::awaitable<void> run(job_ptr what);
   net::asio::awaitable<bool> next_turn(job_ptr what);
-  net::asio::awaitable<bool> send(job_ptr what, serve_item item);
+  std::vector<serve_item> take_batch(job& what);
+  net::asio::awaitable<bool> send(job_ptr what, std::shared_ptr<const std::vector<serve_item>> batch);
   net::asio::awaitable<void> watch(job_ptr what);
   net::asio::awaitable<void> tick(net::loop& on);
   void cancel(job& what, const cancel_message& told);

@@ -13,6 +13,12 @@
 
 namespace harp {
 
+namespace {
+
+constexpr size_t part_bytes_reserved = cut_bytes_normal + cut_bytes_normal / 2; // nine of ten chunks are shorter
+
+} // namespace
+
 bridge_swarm::bridge_swarm(bridge& seam, std::shared_ptr<storage_plane> plane, bridge_links& links, content_finder contents)
   : seam_(seam), plane_(std::move(plane)), links_(links), contents_(std::move(contents)) {
   links_.on_fetch = [this](const device_key& from, const space_id& space, std::shared_ptr<const fetch_request> request, caf::actor answer_to) {
@@ -168,6 +174,8 @@ net::asio::awaitable<bool> bridge_swarm::take_frame(asked_ptr job, std::shared_p
     part = std::make_shared<std::string>();
   if (data->offset != part->size() || part->size() + data->bytes.size() > cut_bytes_max || parts.size() > request_runs_max)
     co_return false;
+  if (part->empty() && !data->last)
+    part->reserve(part_bytes_reserved); // growing by doubling would copy most of it again
   part->append(data->bytes);
   if (!data->last) {
     report.what = fetch_report::kind::data;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 using namespace harp::e2e;
@@ -41,9 +42,25 @@ bool overwrite(const std::string& path, uint64_t offset, const std::string& byte
   return done;
 }
 
+bool holds(const std::string& path, const std::string& bytes) {
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) != bytes.size() || error)
+    return false;
+  std::string there(bytes.size(), '\0');
+  std::ifstream{path, std::ios::binary}.read(there.data(), static_cast<std::streamsize>(there.size()));
+  return there == bytes;
+}
+
+/// Whole trees are not compared at every look: these files are large.
 bool arrives(storage_site& site, const std::string& name, const std::string& bytes) {
-  bool there = until(120s * patience(), [&] { return read_file(site[1].file("work", name)) == bytes; });
-  return there && site.settled(60s);
+  return until(120s * patience(), [&] {
+    for (auto& node : site.nodes) {
+      auto entry = node->space("work");
+      if (!entry.is_object() || entry.value("pending", 1) != 0 || !holds(node->file("work", name), bytes))
+        return false;
+    }
+    return true;
+  });
 }
 
 } // namespace
