@@ -39,9 +39,10 @@ parsed<milliseconds> parse_time_text(std::string_view text, bare_number bare) {
   uint64_t factor = unit.empty() ? 1'000 : unit_us(unit);
   if (factor == 0)
     return {{}, "has the unknown unit " + in_quotes(unit) + " (units: us, ms, s, m, h, d)"};
-  auto longest_us = static_cast<uint64_t>(time_text_max.count()) * 1'000;
+  bool own = bare == bare_number::is_error;
+  auto longest_us = static_cast<uint64_t>((own ? own_time_max : time_text_max).count()) * 1'000;
   if (failure != std::errc{} || number > longest_us / factor)
-    return {{}, "is longer than the 24.8 days that a limit can last: " + in_quotes(text)};
+    return {{}, "is longer than the " + std::string{own ? "3650" : "24.8"} + " days that it can last: " + in_quotes(text)};
   return {milliseconds{static_cast<int64_t>((number * factor + 999) / 1'000)}, {}};
 }
 

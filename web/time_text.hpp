@@ -9,8 +9,9 @@
 
 namespace harp::web {
 
-/// Longest time that HAProxy's timers hold: 2^31 - 1 ms, about 24.8 days.
+/// Longest time that HAProxy's timers hold: 2^31 - 1 ms, about 24.8 days. For the names it shares with Harp.
 inline constexpr std::chrono::milliseconds time_text_max{2'147'483'647};
+inline constexpr std::chrono::milliseconds own_time_max = std::chrono::days{3'650};
 
 enum class bare_number : uint8_t {
   is_milliseconds, // HAProxy: no unit means ms

@@ -65,6 +65,8 @@ CAF_TEST(demands_a_unit_where_harp_is_strict) {
   CAF_CHECK(!parse_time_text("30", bare_number::is_error).value.has_value());
   CAF_CHECK_EQUAL(parse_time_text("0", bare_number::is_error).value->count(), 0);
   CAF_CHECK_EQUAL(parse_time_text("30s", bare_number::is_error).value->count(), 30'000);
+  CAF_CHECK(parse_time_text("3650d", bare_number::is_error).value == own_time_max);
+  CAF_CHECK(parse_time_text("3651d", bare_number::is_error).error.find("longer than the 3650 days") != std::string::npos);
 }
 
 CAF_TEST(writes_times_that_it_reads_back) {
