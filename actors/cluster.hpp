@@ -7,6 +7,7 @@
 
 #include <caf/stateful_actor.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -108,6 +109,10 @@ private:
   [[nodiscard]] std::vector<std::string> addresses_of(const device_key& device) const;
   [[nodiscard]] std::shared_ptr<const roster> members() const { return plane_->rosters->of(settings_.cluster); }
   [[nodiscard]] bool is_linked(const device_key& device) const { return links_.contains(device); }
+  [[nodiscard]] bool is_linked_directly(const device_key& device) const {
+    auto found = links_.find(device);
+    return found != links_.end() && std::any_of(found->second.begin(), found->second.end(), [](const link& one) { return one.path != 2; });
+  }
 
   cluster_actor::pointer self_;
   std::shared_ptr<storage_plane> plane_;

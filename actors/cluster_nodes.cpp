@@ -88,7 +88,7 @@ void cluster_state::dial_missing(uint64_t now_ms) {
   if (!cluster_members)
     return;
   for (const auto& member : cluster_members->members())
-    if (!member.is_revoked() && member.device != plane_->self && !is_linked(member.device))
+    if (!member.is_revoked() && member.device != plane_->self && !is_linked_directly(member.device))
       dial(member.device, now_ms);
 }
 
@@ -98,8 +98,8 @@ void cluster_state::dial(const device_key& device, uint64_t now_ms) {
     return;
   std::vector<device_key> keepers;
   auto cluster_members = members();
-  for (const auto& [linked, open] : links_)
-    if (open.back().path != 2 && serves_others(cluster_members->role_of(linked)))
+  for (const auto& [linked, open] : links_) // a keeper that relays is left as soon as a direct way is found
+    if (!is_linked(device) && open.back().path != 2 && serves_others(cluster_members->role_of(linked)))
       keepers.push_back(linked);
   auto addresses = addresses_of(device);
   if (addresses.empty() && keepers.empty()) {

@@ -235,12 +235,12 @@ CAF_TEST(goes_on_while_the_governor_is_away) {
   CAF_REQUIRE(site.ready);
   write_file(site[0].file("work", "start.txt"), "s");
   NODES_REQUIRE(until(30s * patience(), [&] { return site[1].tree("work").contains("start.txt") && site[2].tree("work").contains("start.txt"); }), site.difference());
-  CAF_REQUIRE(until(30s * patience(), [&] { // they know of each other by gossip
+  CAF_REQUIRE(until(30s * patience(), [&] { // they know of each other by gossip, and leave the keeper's relay for a direct link
     auto status = site[1].json({"status"});
     size_t linked = 0;
     if (status.is_object())
       for (const auto& peer : status["peers"])
-        linked += peer.value("linked", false) ? 1 : 0;
+        linked += peer.value("linked", false) && peer.value("path", "") == "direct" ? 1 : 0;
     return linked == 2;
   }));
   site[0].stop();
