@@ -30,7 +30,7 @@ swarm_actor::behavior_type swarm_state::start(std::shared_ptr<storage_plane> pla
     [this](report_atom) { return report(); },
     [this](caf::tick_atom, uint64_t generation) {
       if (generation == tick_generation_)
-        run();
+        tick();
     },
   };
 }
@@ -144,6 +144,22 @@ void swarm_state::wish(const content_wish& what) {
       if (fresh)
         offer_keepers(want.cid);
     }
+  run();
+}
+
+/// A provider that said Missing may have just started, its folder not open yet: authors and keepers are believed again.
+void swarm_state::tick() {
+  auto now = plane_->now_ms();
+  if (now >= offered_at_ms_ + offer_again_ms) {
+    offered_at_ms_ = now;
+    for (const auto& [cid, want] : wants_) {
+      if (want.fetched)
+        continue;
+      if (peers_.contains(want.what.author))
+        core_->have(now, want.what.author, cid, true, {});
+      offer_keepers(cid);
+    }
+  }
   run();
 }
 

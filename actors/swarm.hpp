@@ -15,6 +15,7 @@
 
 namespace harp {
 
+inline constexpr uint64_t offer_again_ms = 10'000;
 inline constexpr std::chrono::milliseconds swarm_tick_interval{500}; // at the latest
 inline constexpr size_t waits_told_max = 100;
 
@@ -44,6 +45,7 @@ private:
   void member(const member_link& fact);
   bool message(const peer_note& note);
   void wish(const content_wish& what);
+  void tick();
   void held(const content_held& what);
   void news(const fetch_report& report);
   swarm_report report() const;
@@ -87,6 +89,7 @@ private:
   uint32_t space_number_ = 0;          // in the index of chunks; 0: not known yet
   uint64_t tick_generation_ = 0;
   int64_t missing_counted_ = 0;
+  uint64_t offered_at_ms_ = 0;
   bool running_ = false;
 };
 
